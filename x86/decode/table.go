@@ -1,0 +1,277 @@
+package decode
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// The grammar of a table line:
+//
+//	map prefix opcode mnemonic [operands] [attributes]
+//
+// map: 1, 0f, 38, 3a, or v1, v2, v3 for the VEX maps.
+//
+// prefix: - for any; np, 66, f3, f2 where the prefix is part of the opcode.
+//
+// opcode: two hex digits, then conditions on the ModRM byte: /0 to /7 for its
+// reg field, :m for a memory operand, :r for a register, and =0 to =7 for its rm
+// field (which implies :r). A first digit pair followed by + stands for the
+// eight opcodes that hold a register number in their low three bits.
+//
+// operands: letters as in SDM volume 2, appendix A.2, with the sizes b w d q t o
+// (1 2 4 8 10 16 bytes), v (operand size), z (at most 4), y (4 or 8 by REX.W), x
+// (vector length; h, f, e: a half, a quarter, an eighth of it), p (far pointer),
+// a (two of v), s (descriptor table register image), m (4 or 8 by mode). Names of
+// registers stand for themselves: AL CL DX AX EAX rAX XMM0 ES…GS ST0 STi.
+//
+// attributes: lock (LOCK is allowed), i64 (not in 64-bit mode), o64 (only
+// there), d64 (operand size is 64 there by default), f64 (always), w0, w1, l0, l1
+// (required VEX or REX bits), b (operand size is a byte), regonly (mod is
+// ignored: always a register).
+
+// Op is a mnemonic. Numbers are given out when the package is initialised and
+// mean nothing outside of the process; engines find theirs by MustOp.
+type Op uint16
+
+var (
+	opNames = []string{"(bad)"}
+	opByNm  = map[string]Op{}
+)
+
+func (o Op) String() string { return opNames[o] }
+
+// NumOps is one more than the greatest Op.
+func NumOps() int { return len(opNames) }
+
+// MustOp returns the Op of a mnemonic that the tables have. It panics for
+// others, so a misspelt name shows at start.
+func MustOp(name string) Op {
+	o, ok := opByNm[name]
+	if !ok {
+		panic("decode: no instruction is called " + name)
+	}
+	return o
+}
+
+// Ops returns all mnemonics, by rising Op, from 1.
+func Ops() []string { return opNames[1:] }
+
+// Attr is a set of properties of an encoding.
+type Attr uint16
+
+// Attributes.
+const (
+	LockOK Attr = 1 << iota
+	Not64
+	Only64
+	Default64
+	Force64
+	ByteOp
+	RegOnly
+	needW0
+	needW1
+	needL0
+	needL1
+	useVvvv
+)
+
+type prefix uint8
+
+const (
+	pfxAny prefix = iota
+	pfxNone
+	pfx66
+	pfxF3
+	pfxF2
+)
+
+type opmap uint8
+
+const (
+	mapOne opmap = iota
+	map0F
+	map38
+	map3A
+	mapVex1
+	mapVex2
+	mapVex3
+	numMaps
+)
+
+type sizeCode uint8
+
+// Size codes above the plain numbers of bytes.
+const (
+	szV sizeCode = iota + 100
+	szZ
+	szY
+	szX
+	szH
+	szF
+	szE
+	szP
+	szA
+	szS
+	szM
+)
+
+type argSpec struct {
+	code byte
+	size sizeCode
+	reg  uint8
+}
+
+type def struct {
+	op    Op
+	pfx   prefix
+	attr  Attr
+	modrm bool
+	reg   int8 // required ModRM.reg or -1
+	rm    int8 // required ModRM.rm or -1
+	mod   byte // 'm', 'r' or 0
+	args  []argSpec
+}
+
+func (d *def) matches(p prefix, modrm uint8, mode Mode, w bool, l uint8) bool {
+	if d.pfx != pfxAny && d.pfx != p {
+		return false
+	}
+	if d.reg >= 0 && int8(modrm>>3&7) != d.reg || d.rm >= 0 && int8(modrm&7) != d.rm {
+		return false
+	}
+	if d.mod == 'm' && modrm >= 0xc0 || d.mod == 'r' && modrm < 0xc0 {
+		return false
+	}
+	a := d.attr
+	if a&(Not64|Only64|needW0|needW1|needL0|needL1) == 0 {
+		return true
+	}
+	switch {
+	case a&Not64 != 0 && mode == Mode64, a&Only64 != 0 && mode != Mode64,
+		a&needW0 != 0 && w, a&needW1 != 0 && !w,
+		a&needL0 != 0 && l != 0, a&needL1 != 0 && l == 0:
+		return false
+	}
+	return true
+}
+
+var maps [numMaps][256][]*def
+
+var mapNames = map[string]opmap{"1": mapOne, "0f": map0F, "38": map38, "3a": map3A, "v1": mapVex1, "v2": mapVex2, "v3": mapVex3}
+var prefixNames = map[string]prefix{"-": pfxAny, "np": pfxNone, "66": pfx66, "f3": pfxF3, "f2": pfxF2}
+var attrNames = map[string]Attr{"lock": LockOK, "i64": Not64, "o64": Only64, "d64": Default64, "f64": Force64,
+	"b": ByteOp, "regonly": RegOnly, "w0": needW0, "w1": needW1, "l0": needL0, "l1": needL1}
+var sizeCodes = map[string]sizeCode{"": 0, "b": 1, "w": 2, "d": 4, "q": 8, "t": 10, "o": 16, "v": szV, "z": szZ, "y": szY,
+	"x": szX, "h": szH, "f": szF, "e": szE, "p": szP, "a": szA, "s": szS, "m": szM}
+var fixedArgs = map[string]argSpec{
+	"AL": {'r', 1, 0}, "CL": {'r', 1, 1}, "AX": {'r', 2, 0}, "DX": {'r', 2, 2}, "EAX": {'r', 4, 0}, "rAX": {'r', szV, 0},
+	"zAX": {'r', szZ, 0},
+	"ES":  {'s', 2, 0}, "CS": {'s', 2, 1}, "SS": {'s', 2, 2}, "DS": {'s', 2, 3}, "FS": {'s', 2, 4}, "GS": {'s', 2, 5},
+	"XMM0": {'x', 16, 0}, "ST0": {'t', 10, 0}, "STi": {'T', 10, 0}, "1": {'1', 1, 0}, "sIb": {'i', 1, 0}, "sIz": {'i', szZ, 0},
+}
+
+func init() {
+	for _, t := range []string{tableInteger, tableX87, tableSSE, tableAVX} {
+		for line := range strings.Lines(t) {
+			if i := strings.IndexByte(line, '#'); i >= 0 {
+				line = line[:i]
+			}
+			if f := strings.Fields(line); len(f) > 0 {
+				if err := addLine(f); err != nil {
+					panic(fmt.Sprintf("decode: table line %q: %v", strings.TrimSpace(line), err))
+				}
+			}
+		}
+	}
+}
+
+func addLine(f []string) error {
+	if len(f) < 4 {
+		return fmt.Errorf("too few fields")
+	}
+	m, ok := mapNames[f[0]]
+	if !ok {
+		return fmt.Errorf("no map %q", f[0])
+	}
+	d := &def{reg: -1, rm: -1}
+	if d.pfx, ok = prefixNames[f[1]]; !ok {
+		return fmt.Errorf("no prefix %q", f[1])
+	}
+	code := f[2]
+	n, err := strconv.ParseUint(code[:2], 16, 8)
+	if err != nil {
+		return err
+	}
+	count := 1
+	for i := 2; i < len(code); i++ {
+		arg := byte(0)
+		if code[i] != '+' {
+			i++
+			arg = code[i]
+		}
+		switch code[i-1] {
+		case '/':
+			d.reg, d.modrm = int8(arg-'0'), true
+		case '=':
+			d.rm, d.mod, d.modrm = int8(arg-'0'), 'r', true
+		case ':':
+			d.mod, d.modrm = arg, true
+		default:
+			if code[i] != '+' {
+				return fmt.Errorf("bad condition in %q", code)
+			}
+			count = 8
+		}
+	}
+	if d.op, ok = opByNm[f[3]]; !ok {
+		d.op = Op(len(opNames))
+		opNames = append(opNames, f[3])
+		opByNm[f[3]] = d.op
+	}
+	for _, w := range f[4:] {
+		if a, ok := attrNames[w]; ok {
+			d.attr |= a
+			continue
+		}
+		for _, o := range strings.Split(w, ",") {
+			s, ok := fixedArgs[o]
+			if !ok {
+				s.code = o[0]
+				if s.size, ok = sizeCodes[o[1:]]; !ok || !strings.ContainsRune("EGMRIJOASCDVWUHLPQNBZK", rune(o[0])) {
+					return fmt.Errorf("no operand %q", o)
+				}
+			}
+			if strings.IndexByte("EGMRSCDVWUPQNT", s.code) >= 0 {
+				d.modrm = true
+			}
+			if s.code == 'H' || s.code == 'B' {
+				d.attr |= useVvvv
+			}
+			d.args = append(d.args, s)
+		}
+	}
+	for i := range count {
+		maps[m][int(n)+i] = append(maps[m][int(n)+i], d)
+	}
+	return nil
+}
+
+// The last step settles, for each opcode, whether a ModRM byte follows: all
+// candidates of one opcode must agree, which those without operands do by
+// inheriting it.
+func init() {
+	for m := range maps {
+		for op := range maps[m] {
+			cs := maps[m][op]
+			for _, c := range cs {
+				if c.modrm {
+					for _, c := range cs {
+						c.modrm = true
+					}
+					break
+				}
+			}
+		}
+	}
+}
