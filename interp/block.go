@@ -1,0 +1,604 @@
+package interp
+
+// Decoded code.
+//
+// A codePage is what is known of one physical page in one code size: the heads
+// of the basic blocks decoded so far, by offset, and a bitmap of the bytes that
+// their instructions occupy. A block ends at a control transfer, at the end of
+// the page, before the head of a known block, or after maxBlock instructions.
+//
+// A page with decoded code has mmu.PageCode set, and no write TLB holds it, so
+// every store to it passes through wroteCode. One that hits decoded bytes drops
+// the whole page: all its Ops get a handler that leaves the loop and decodes
+// anew, so even the instruction that follows the store is seen as it is in
+// memory then, as on silicon (SDM volume 3, 11.6). An instruction that
+// continues on the next page is kept with its bytes, and compared with memory
+// each time it runs.
+
+import (
+	"errors"
+	"sync"
+	"unsafe"
+
+	"hotblock/mmu"
+	"hotblock/x86"
+	"hotblock/x86/decode"
+)
+
+type opFunc func(c *CPU, o *Op) *Op
+
+// An Op is one decoded instruction, or two that are executed as one.
+type Op struct {
+	fn   opFunc
+	next *Op    // the instruction that follows; of a head: the first instruction
+	tgt  *Op    // head of the branch target, once it is known to be on this page
+	disp uint64 // displacement; RIP-relative ones count from the page's start
+	imm  uint64 // immediate; of a branch: target relative to the page's start
+	x    *decode.Inst
+	off  uint16 // of the instruction in its page
+	n    uint16 // of a head: instructions in the block
+	len  uint8
+	dst  uint8
+	src  uint8
+	base uint8
+	idx  uint8
+	scl  uint8
+	seg  uint8 // segment register of the memory operand
+	sreg uint8 // its base in CPU.R: RZero where it is always 0
+	size uint8
+	cc   uint8
+}
+
+const maxBlock = 64
+
+type codeMode uint8
+
+const (
+	mode16 codeMode = iota
+	mode32
+	mode64
+	numModes
+)
+
+func (m codeMode) decodeMode() decode.Mode { return 16 << m }
+
+type pageKey struct {
+	blk *mmu.Block
+	off uint64
+}
+
+type codePage struct {
+	key    pageKey
+	mode   codeMode
+	bytes  []byte // the page
+	heads  [64]*[64]*Op
+	single map[uint16]*Op
+	ops    [][]Op // everything decoded, for invalidation
+	used   [64]uint64
+	writes uint32 // times it was dropped
+}
+
+func (p *codePage) head(off uint64) *Op {
+	if h := p.heads[off>>6]; h != nil {
+		return h[off&63]
+	}
+	return nil
+}
+
+func (p *codePage) setHead(off uint64, o *Op) {
+	h := p.heads[off>>6]
+	if h == nil {
+		h = new([64]*Op)
+		p.heads[off>>6] = h
+	}
+	h[off&63] = o
+}
+
+func (p *codePage) markUsed(off, n uint64) {
+	for i := off; i < off+n && i < mmu.PageSize; i++ {
+		p.used[i>>6] |= 1 << (i & 63)
+	}
+}
+
+func (p *codePage) overlaps(off, n uint64) bool {
+	for i := off; i < off+n && i < mmu.PageSize; i++ {
+		if p.used[i>>6]>>(i&63)&1 != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// drop forgets the page's code. Ops that are still referenced lead back to the
+// lookup.
+func (p *codePage) drop() {
+	for _, ops := range p.ops {
+		for i := range ops {
+			ops[i].fn = opResync
+			ops[i].tgt = nil
+		}
+	}
+	p.ops, p.single = nil, nil
+	p.heads = [64]*[64]*Op{}
+	p.used = [64]uint64{}
+}
+
+// opResync leaves the loop before the instruction it stands for.
+func opResync(c *CPU, o *Op) *Op {
+	c.RIP = c.ripAt(o.off)
+	return nil
+}
+
+// ripAt is the RIP of an offset in the current page.
+func (c *CPU) ripAt(off uint16) uint64 { return c.maskIP(c.R[x86.RPage] + uint64(off)) }
+
+// maskIP wraps an instruction pointer to the size of the current code.
+func (c *CPU) maskIP(ip uint64) uint64 {
+	switch c.mode {
+	case mode64:
+		return ip
+	case mode32:
+		return ip & 0xffffffff
+	}
+	return ip & 0xffff
+}
+
+// nextIP is the RIP of the instruction after o.
+func (c *CPU) nextIP(o *Op) uint64 { return c.maskIP(c.R[x86.RPage] + uint64(o.off) + uint64(o.len)) }
+
+// lookup returns the head of the block at RIP, decoding it if need be.
+func (c *CPU) lookup() *Op {
+	if h := c.goTo(c.RIP); h != nil {
+		return h
+	}
+	p, off := c.fetchPage()
+	if p == nil {
+		return c.uncached()
+	}
+	c.R[x86.RPage] = c.RIP - off
+	if h := p.head(off); h != nil {
+		return h
+	}
+	return c.decodeBlock(p, off)
+}
+
+// goTo returns the head of the block at ip if it is at hand; else it stores ip
+// and returns nil, which makes the loop look it up.
+func (c *CPU) goTo(ip uint64) *Op {
+	lin := (ip + c.R[x86.RSeg+x86.CS]) & c.linMask
+	e := &c.it.e[lin>>12&(fetchSize-1)]
+	if e.tag == lin&^pageMask {
+		off := lin & pageMask
+		if h := e.page.heads[off>>6]; h != nil {
+			if o := h[off&63]; o != nil {
+				c.R[x86.RPage] = ip - off
+				return o
+			}
+		}
+	}
+	c.RIP = ip
+	return nil
+}
+
+// fetchPage translates RIP for execution and returns the code page, and RIP's
+// offset in it. It returns nil where the code cannot be cached: in MMIO or
+// nothing. It raises the faults of an instruction fetch.
+func (c *CPU) fetchPage() (*codePage, uint64) {
+	lin := c.fetchLin(c.RIP)
+	off := lin & pageMask
+	e := &c.it.e[lin>>12&(fetchSize-1)]
+	if e.tag == lin&^pageMask {
+		return e.page, off
+	}
+	pa, global := c.fetchTranslate(lin)
+	r := c.Mem.Find(pa)
+	if r == nil || r.Kind == mmu.IO {
+		return nil, off
+	}
+	p := c.page(r, pa)
+	*e = fetchEntry{lin &^ pageMask, p, global}
+	return p, off
+}
+
+// page returns the code page of a physical page in RAM or ROM, for the current
+// code size.
+func (c *CPU) page(r *mmu.Region, pa uint64) *codePage {
+	key := pageKey{r.Blk, (r.Off + pa - r.Base) &^ pageMask}
+	p := c.code[c.mode][key]
+	if p == nil {
+		if len(c.code[c.mode]) >= maxCodePages {
+			c.dropAllCode()
+		}
+		p = &codePage{key: key, mode: c.mode, bytes: r.Host(pa)}
+		c.code[c.mode][key] = p
+	}
+	return p
+}
+
+// maxCodePages bounds the decoded code kept for each code size, in pages.
+const maxCodePages = 16384
+
+// fetchLin is the linear address of ip, checked against CS.
+func (c *CPU) fetchLin(ip uint64) uint64 {
+	if c.long {
+		if !canonical(ip) {
+			c.raiseAt(ip, x86.ExcGP, 0)
+		}
+		return ip
+	}
+	if ip > uint64(c.Seg[x86.CS].Limit) {
+		c.raiseAt(ip, x86.ExcGP, 0)
+	}
+	return (ip + c.R[x86.RSeg+x86.CS]) & c.linMask
+}
+
+func (c *CPU) fetchTranslate(lin uint64) (pa uint64, global bool) {
+	acc := mmu.Exec
+	if c.CPL == 3 {
+		acc |= mmu.User
+	}
+	t, code, ok := c.Mem.Walk(&c.paging, lin, acc)
+	if !ok {
+		c.CR2 = lin
+		c.stats.PageFaults++
+		c.raiseAt(c.RIP, x86.ExcPF, code)
+	}
+	return t.PA, t.Global
+}
+
+// markCode sets PageCode for a page about to be decoded, and takes it out of
+// the write TLBs.
+func (c *CPU) markCode(p *codePage) {
+	if p.key.blk.SetFlags(p.key.off, mmu.PageCode)&mmu.PageCode == 0 {
+		host := unsafe.Pointer(unsafe.SliceData(p.bytes))
+		for i := range c.tlbs {
+			c.tlbs[i].dropHostWrites(host)
+		}
+	}
+}
+
+// wroteCode is called after this CPU stored to a page that has PageCode set.
+func (c *CPU) wroteCode(b *mmu.Block, off, size uint64) {
+	c.invalidate(b, off, size)
+	if c.NumCPUs > 1 {
+		c.Mem.Touched(b, off, size)
+	}
+}
+
+// invalidate drops the code that a write overlaps, in every code size. When
+// none is left the page may be written directly again.
+func (c *CPU) invalidate(b *mmu.Block, off, size uint64) {
+	key := pageKey{b, off &^ pageMask}
+	left := false
+	for m := range c.code {
+		p := c.code[m][key]
+		if p == nil {
+			continue
+		}
+		if p.overlaps(off&pageMask, size) {
+			p.drop()
+			p.writes++
+			c.stats.Invalidated++
+		} else if p.ops != nil {
+			left = true
+		}
+	}
+	if !left && c.NumCPUs == 1 {
+		b.ClearFlags(off, mmu.PageCode)
+	}
+}
+
+// dropAllCode forgets all decoded code.
+func (c *CPU) dropAllCode() {
+	for m := range c.code {
+		for k, p := range c.code[m] {
+			p.drop()
+			if c.NumCPUs == 1 {
+				k.blk.ClearFlags(k.off, mmu.PageCode)
+			}
+		}
+		clear(c.code[m])
+	}
+	for i := range c.its {
+		c.its[i].init()
+	}
+}
+
+// invalidations are writes by others to pages with code.
+type invalidations struct {
+	mu   sync.Mutex
+	list []invalidation
+}
+
+type invalidation struct {
+	blk       *mmu.Block
+	off, size uint64
+}
+
+// postInvalidation notes a write to a page with code that came from elsewhere.
+// It may be called from any goroutine.
+func (c *CPU) postInvalidation(b *mmu.Block, off, size uint64) {
+	c.invList.mu.Lock()
+	c.invList.list = append(c.invList.list, invalidation{b, off, size})
+	c.invList.mu.Unlock()
+	c.request(reqInvalidate)
+}
+
+func (c *CPU) applyInvalidations() {
+	c.invList.mu.Lock()
+	l := c.invList.list
+	c.invList.list = nil
+	c.invList.mu.Unlock()
+	for _, i := range l {
+		c.invalidate(i.blk, i.off, i.size)
+	}
+}
+
+// opHead begins a basic block: it counts, and leaves the loop when the machine
+// wants something.
+func opHead(c *CPU, o *Op) *Op {
+	if c.pending.Load() != 0 {
+		c.RIP = c.ripAt(o.off)
+		return nil
+	}
+	o.imm++
+	c.stats.Instructions += uint64(o.n)
+	return o.next
+}
+
+// opHeadTrace is opHead while -d exec is on.
+func opHeadTrace(c *CPU, o *Op) *Op {
+	if c.pending.Load() == 0 {
+		c.RIP = c.ripAt(o.off)
+		c.Log.exec(c)
+	}
+	return opHead(c, o)
+}
+
+// opPageEnd goes on where a block stopped without a control transfer.
+func opPageEnd(c *CPU, o *Op) *Op {
+	h := c.goTo(c.ripAt(o.off))
+	if h != nil && c.linkable(uint64(o.off)) {
+		o.tgt, o.fn = h, opChain
+	}
+	return h
+}
+
+// linkable reports whether the block at offset off, as it counts from the
+// current page, may be linked to directly: it must be on the page, so that it
+// goes when the page's code goes. Sixteen-bit code is left out, because there
+// the instruction pointer may wrap in the middle of a page.
+func (c *CPU) linkable(off uint64) bool { return off < mmu.PageSize && c.mode != mode16 }
+
+// opChain goes on at the head of a block that was decoded before.
+func opChain(c *CPU, o *Op) *Op { return o.tgt }
+
+// decodeBlock decodes the block at off of p and returns its head. RPage must be
+// set.
+func (c *CPU) decodeBlock(p *codePage, off uint64) *Op {
+	c.markCode(p)
+	ops := append(c.scratch[:0], Op{fn: opHead, off: uint16(off)})
+	start := off
+	for n := 0; ; n++ {
+		if off >= mmu.PageSize || n == maxBlock {
+			ops = append(ops, Op{fn: opPageEnd, off: uint16(off)})
+			break
+		}
+		if n > 0 {
+			if h := p.head(off); h != nil {
+				ops = append(ops, Op{fn: opChain, off: uint16(off), tgt: h})
+				break
+			}
+		}
+		o, ends := c.decodeOp(p, off)
+		ops = append(ops, o)
+		off += uint64(o.len)
+		if ends {
+			// Whatever follows is found by lookup, if it is reached at all.
+			ops = append(ops, Op{fn: opPageEnd, off: uint16(off)})
+			break
+		}
+	}
+	count := 0
+	for i := range ops {
+		if ops[i].len != 0 {
+			count++
+		}
+	}
+	blk := make([]Op, len(ops))
+	copy(blk, ops)
+	c.scratch = ops
+	for i := range len(blk) - 1 {
+		blk[i].next = &blk[i+1]
+	}
+	fuse(blk)
+	blk[0].n = uint16(count)
+	if c.Log.has(LogExec) {
+		blk[0].fn = opHeadTrace
+	}
+	c.Log.inAsm(c, p, blk)
+	p.ops = append(p.ops, blk)
+	p.markUsed(start, off-start)
+	p.setHead(start, &blk[0])
+	c.stats.Blocks++
+	c.stats.Decoded += uint64(count)
+	return &blk[0]
+}
+
+// decodeOp decodes one instruction. ends says that the block cannot go on after
+// it.
+func (c *CPU) decodeOp(p *codePage, off uint64) (o Op, ends bool) {
+	x := new(decode.Inst)
+	err := decode.Decode(p.bytes[off:], c.mode.decodeMode(), x)
+	if errors.Is(err, decode.ErrTruncated) {
+		return c.decodeCross(p, off)
+	}
+	return c.makeOp(x, err, uint16(off))
+}
+
+func (c *CPU) makeOp(x *decode.Inst, err error, off uint16) (o Op, ends bool) {
+	switch {
+	case errors.Is(err, decode.ErrTooLong):
+		return Op{fn: opTooLong, off: off, len: 1, x: x}, true
+	case err != nil:
+		return Op{fn: opUndefined, off: off, len: 1, x: x}, true
+	}
+	return c.compile(x, off)
+}
+
+func opTooLong(c *CPU, o *Op) *Op {
+	c.raise(o, x86.ExcGP, 0)
+	return nil
+}
+
+func opUndefined(c *CPU, o *Op) *Op {
+	c.Log.guestError("undefined instruction at %#x", c.ripAt(o.off))
+	c.raise(o, x86.ExcUD, 0)
+	return nil
+}
+
+// crossing is an instruction that continues on the next page.
+type crossing struct {
+	bytes [decode.MaxLen]byte
+	n     int
+	inner Op
+}
+
+// decodeCross decodes an instruction that crosses a page; the Op that it
+// returns looks at the bytes again each time.
+func (c *CPU) decodeCross(p *codePage, off uint64) (Op, bool) {
+	// Whether the next page is there matters only when execution gets so far.
+	return Op{fn: opCross, off: uint16(off), len: uint8(mmu.PageSize - off), x: nil}, true
+}
+
+func opCross(c *CPU, o *Op) *Op {
+	var buf [decode.MaxLen]byte
+	c.RIP = c.ripAt(o.off)
+	n := c.fetchBytes(buf[:])
+	lin := (c.RIP + c.R[x86.RSeg+x86.CS]) & c.linMask
+	key := crossKey{lin, c.mode}
+	cr := c.cross[key]
+	if cr == nil || cr.n != n || cr.bytes != buf {
+		cr = &crossing{n: n, bytes: buf}
+		x := new(decode.Inst)
+		err := decode.Decode(buf[:n], c.mode.decodeMode(), x)
+		if errors.Is(err, decode.ErrTruncated) {
+			// Fewer bytes than it needs: the rest is not there.
+			c.fetchFault(n)
+		}
+		cr.inner, _ = c.makeOp(x, err, o.off)
+		cr.inner.next = &Op{fn: opPageEnd, off: o.off + uint16(cr.inner.len)}
+		if len(c.cross) >= maxCodePages {
+			clear(c.cross)
+		}
+		c.cross[key] = cr
+	}
+	return cr.inner.fn(c, &cr.inner)
+}
+
+type crossKey struct {
+	lin  uint64
+	mode codeMode
+}
+
+// fetchBytes reads up to len(b) bytes of code at RIP, and says how many could
+// be had; it raises the fault only if there are none.
+func (c *CPU) fetchBytes(b []byte) int {
+	lin := c.fetchLin(c.RIP)
+	pa, _ := c.fetchTranslate(lin)
+	n := min(len(b), int(mmu.PageSize-lin&pageMask))
+	if !c.long {
+		n = int(min(uint64(n), uint64(c.Seg[x86.CS].Limit)-c.RIP+1))
+	}
+	c.readCode(pa, b[:n])
+	if n == len(b) || lin&pageMask+uint64(n) != mmu.PageSize {
+		return n
+	}
+	// The instruction may go on behind the page.
+	acc := mmu.Exec
+	if c.CPL == 3 {
+		acc |= mmu.User
+	}
+	lin = (lin + uint64(n)) & c.linMask
+	if c.long && !canonical(lin) || !c.long && c.RIP+uint64(n) > uint64(c.Seg[x86.CS].Limit) {
+		return n
+	}
+	t, _, ok := c.Mem.Walk(&c.paging, lin, acc)
+	if !ok {
+		return n
+	}
+	m := len(b)
+	if !c.long {
+		m = int(min(uint64(m), uint64(c.Seg[x86.CS].Limit)-c.RIP+1))
+	}
+	c.readCode(t.PA, b[n:m])
+	return m
+}
+
+func (c *CPU) readCode(pa uint64, b []byte) {
+	if r := c.Mem.Find(pa); r != nil && r.Kind == mmu.IO {
+		for i := range b {
+			b[i] = byte(r.Dev.ReadMMIO(pa-r.Base+uint64(i), 1))
+		}
+		return
+	}
+	c.Mem.Read(pa, b)
+}
+
+// fetchFault raises the fault of fetching the byte n after RIP, with RIP as it
+// is.
+func (c *CPU) fetchFault(n int) {
+	ip := c.RIP + uint64(n)
+	if !c.long && ip > uint64(c.Seg[x86.CS].Limit) {
+		c.raiseAt(c.RIP, x86.ExcGP, 0)
+	}
+	lin := (ip + c.R[x86.RSeg+x86.CS]) & c.linMask
+	if c.long && !canonical(lin) {
+		c.raiseAt(c.RIP, x86.ExcGP, 0)
+	}
+	c.fetchTranslate(lin)
+	// It is there after all: it must have appeared meanwhile.
+	c.raiseAt(c.RIP, x86.ExcGP, 0)
+}
+
+// single returns the instruction at RIP as an Op that is not part of a block.
+func (c *CPU) single() *Op {
+	p, off := c.fetchPage()
+	if p == nil {
+		return c.uncached()
+	}
+	c.R[x86.RPage] = c.RIP - off
+	c.stats.Instructions++
+	if o := p.single[uint16(off)]; o != nil {
+		return o
+	}
+	c.markCode(p)
+	o, _ := c.decodeOp(p, off)
+	blk := []Op{o, {fn: opPageEnd, off: uint16(off) + uint16(o.len)}}
+	blk[0].next = &blk[1]
+	p.ops = append(p.ops, blk)
+	p.markUsed(off, uint64(o.len))
+	if p.single == nil {
+		p.single = map[uint16]*Op{}
+	}
+	p.single[uint16(off)] = &blk[0]
+	return &blk[0]
+}
+
+// uncached decodes the instruction at RIP from wherever it is, MMIO included,
+// without keeping it.
+func (c *CPU) uncached() *Op {
+	var buf [decode.MaxLen]byte
+	off := (c.RIP + c.R[x86.RSeg+x86.CS]) & pageMask
+	c.R[x86.RPage] = c.RIP - off
+	n := c.fetchBytes(buf[:])
+	x := new(decode.Inst)
+	err := decode.Decode(buf[:n], c.mode.decodeMode(), x)
+	if errors.Is(err, decode.ErrTruncated) {
+		c.fetchFault(n)
+	}
+	o, _ := c.makeOp(x, err, uint16(off))
+	o.next = &Op{fn: opResync, off: uint16(off) + uint16(o.len)}
+	c.stats.Instructions++
+	return &o
+}

@@ -1,0 +1,96 @@
+package interp
+
+// From decoded instruction to Op: the choice of handler.
+
+import (
+	"hotblock/x86"
+	"hotblock/x86/decode"
+)
+
+// A handlerDef says how a mnemonic is executed.
+type handlerDef struct {
+	fn    opFunc
+	cc    uint8  // for Op.cc
+	ends  bool   // ends the basic block
+	stack bool   // uses the stack, implicitly
+	feat  string // the CPUID feature that it needs, or ""
+}
+
+var handlers []handlerDef
+
+func on(name string, fn opFunc) *handlerDef {
+	op := decode.MustOp(name)
+	if handlers == nil {
+		handlers = make([]handlerDef, decode.NumOps())
+	}
+	if handlers[op].fn != nil {
+		panic("interp: two handlers for " + name)
+	}
+	handlers[op].fn = fn
+	return &handlers[op]
+}
+
+// stack registers a handler that uses the stack.
+func stack(name string, fn opFunc) *handlerDef {
+	h := on(name, fn)
+	h.stack = true
+	return h
+}
+
+// end registers a handler after which the block ends.
+func end(name string, fn opFunc) { on(name, fn).ends = true }
+
+// ccNames are the condition codes by number; each may have a second name.
+var ccNames = [16]string{"o", "no", "b", "ae", "e", "ne", "be", "a", "s", "ns", "p", "np", "l", "ge", "le", "g"}
+
+// compile makes an Op of a decoded instruction. ends says that the basic block
+// ends with it.
+func (c *CPU) compile(x *decode.Inst, off uint16) (o Op, ends bool) {
+	h := &handlers[x.Op]
+	o = Op{fn: h.fn, cc: h.cc, x: x, off: off, len: x.Len, size: x.OpSize,
+		base: x.Base, idx: x.Index, scl: x.Scale, disp: uint64(x.Disp), imm: x.Imm, seg: x.Seg, sreg: x86.RZero}
+	if h.fn == nil || h.feat != "" && !c.Model.Has(h.feat) {
+		o.fn = opUndefined
+		return o, true
+	}
+	if x.Base == decode.RIPReg {
+		o.disp += uint64(off) + uint64(x.Len)
+	}
+	if c.mode != mode64 || x.Seg >= x86.FS {
+		o.sreg = x86.RSeg + x.Seg
+	}
+	if h.stack && !x.HasMem() {
+		o.seg = x86.SS // tells #SS from #GP
+	}
+	for i := range x.NArgs {
+		if x.Args[i].Kind == decode.Rel {
+			o.imm = uint64(off) + uint64(x.Len) + x.Imm
+			if c.mode != mode64 && x.OpSize == 2 && c.mode != mode16 {
+				o.fn = opBranch16 // wraps the instruction pointer to 16 bits
+			}
+		}
+	}
+	if x.Lock {
+		o.fn = lockedHandler(x, o.fn)
+	} else if c.mode == mode64 && x.AddrSize == 8 {
+		if f := fast(&o, x); f != nil {
+			o.fn = f
+		}
+	}
+	return o, h.ends
+}
+
+// noTrace reports whether the single-step trap after o is held back or its own
+// business.
+func (o *Op) noTrace() bool {
+	return o.x != nil && (o.x.Op == opIDIret || o.x.Op == opIDInt3 || o.x.Op == opIDInt)
+}
+
+// keepsRF reports whether o sets EFLAGS.RF itself.
+func (o *Op) keepsRF() bool { return o.x != nil && o.x.Op == opIDIret }
+
+var (
+	opIDIret = decode.MustOp("iret")
+	opIDInt3 = decode.MustOp("int3")
+	opIDInt  = decode.MustOp("int")
+)

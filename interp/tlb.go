@@ -1,0 +1,434 @@
+package interp
+
+// TLBs and the slow side of memory access.
+//
+// A data TLB is two direct-mapped arrays, for reads and for writes, of host
+// pointers to pages of RAM. An entry's tag is the page's linear address, and one
+// comparison finds both a hit and an access that leaves the page:
+//
+//	off := va ^ tag; off <= 4096-size
+//
+// because the bits of a page that differ make off at least 4096. What may not
+// be accessed directly has no entry at all and takes the slow path every time:
+// MMIO, ROM and pages with decoded code for writing, pages with data
+// breakpoints. There is a TLB for each kind of access, so that privilege and SMAP
+// are not looked at on a hit: supervisor under SMAP, user, supervisor without
+// SMAP, and one that is never filled, for CPL 3 code that checks alignment.
+//
+// Entries that were filled are listed, so that a flush touches only those.
+
+import (
+	"unsafe"
+
+	"hotblock/mmu"
+	"hotblock/x86"
+)
+
+const tlbSize = 1024
+
+type tlbEntry struct {
+	tag  uint64
+	host unsafe.Pointer
+}
+
+type tlbFill struct {
+	idx    uint16
+	write  bool
+	global bool
+	page   uint64
+}
+
+type tlbSet struct {
+	r, w   [tlbSize]tlbEntry
+	filled []tlbFill
+}
+
+// Indices into CPU.tlbs.
+const (
+	tlbSupervisor = iota // SMAP in force
+	tlbUser
+	tlbNoSMAP // supervisor, user pages accessible
+	tlbChecked
+)
+
+func (t *tlbSet) init() {
+	for i := range t.r {
+		t.r[i].tag, t.w[i].tag = tlbInvalid(i), tlbInvalid(i)
+	}
+}
+
+// tlbInvalid is a tag for entry i that no address which selects entry i matches.
+func tlbInvalid(i int) uint64 { return uint64(i^1) << 12 }
+
+func (t *tlbSet) flush(all bool) {
+	kept := t.filled[:0]
+	for _, f := range t.filled {
+		if f.global && !all {
+			kept = append(kept, f)
+			continue
+		}
+		t.drop(f)
+	}
+	t.filled = kept
+}
+
+func (t *tlbSet) drop(f tlbFill) {
+	a := &t.r
+	if f.write {
+		a = &t.w
+	}
+	// The slot may hold a later page, which has an item of its own.
+	if a[f.idx].tag == f.page {
+		a[f.idx] = tlbEntry{tag: tlbInvalid(int(f.idx))}
+	}
+}
+
+func (t *tlbSet) flushPage(page uint64) {
+	i := page >> 12 & (tlbSize - 1)
+	if t.r[i].tag == page {
+		t.r[i] = tlbEntry{tag: tlbInvalid(int(i))}
+	}
+	if t.w[i].tag == page {
+		t.w[i] = tlbEntry{tag: tlbInvalid(int(i))}
+	}
+}
+
+// dropHostWrites removes write entries that point at a page of host memory.
+func (t *tlbSet) dropHostWrites(host unsafe.Pointer) {
+	for _, f := range t.filled {
+		if f.write && t.w[f.idx].host == host {
+			t.w[f.idx] = tlbEntry{tag: tlbInvalid(int(f.idx))}
+		}
+	}
+}
+
+func (t *tlbSet) fill(page uint64, write, global bool, host unsafe.Pointer) {
+	i := page >> 12 & (tlbSize - 1)
+	a := &t.r
+	if write {
+		a = &t.w
+	}
+	a[i] = tlbEntry{page, host}
+	if len(t.filled) >= 4*tlbSize {
+		// Mostly items that later fills displaced.
+		kept := t.filled[:0]
+		for _, f := range t.filled {
+			b := &t.r
+			if f.write {
+				b = &t.w
+			}
+			if b[f.idx].tag == f.page && f.page != page {
+				kept = append(kept, f)
+			}
+		}
+		t.filled = kept
+	}
+	t.filled = append(t.filled, tlbFill{uint16(i), write, global, page})
+}
+
+// A fetchTLB maps linear pages to decoded code.
+type fetchTLB struct {
+	e [fetchSize]fetchEntry
+}
+
+const fetchSize = 512
+
+type fetchEntry struct {
+	tag    uint64 // linear page, or 1
+	page   *codePage
+	global bool
+}
+
+func (t *fetchTLB) init() {
+	for i := range t.e {
+		t.e[i] = fetchEntry{tag: 1}
+	}
+}
+
+// flushTLB drops all translations; with all false global pages may stay.
+func (c *CPU) flushTLB(all bool) {
+	c.stats.Flushes++
+	for i := range c.tlbs {
+		c.tlbs[i].flush(all)
+	}
+	for i := range c.its {
+		for j := range c.its[i].e {
+			if e := &c.its[i].e[j]; all || !e.global {
+				e.tag = 1
+			}
+		}
+	}
+}
+
+// flushPage drops the translations of one page.
+func (c *CPU) flushPage(va uint64) {
+	page := va &^ (mmu.PageSize - 1)
+	for i := range c.tlbs {
+		c.tlbs[i].flushPage(page)
+	}
+	for i := range c.its {
+		if e := &c.its[i].e[page>>12&(fetchSize-1)]; e.tag == page {
+			e.tag = 1
+		}
+	}
+}
+
+// updatePaging recomputes what depends on CR0, CR3, CR4, EFER, CPL and
+// EFLAGS.AC. It drops no translations.
+func (c *CPU) updatePaging() {
+	p := &c.paging
+	p.Form = mmu.NoPaging
+	if c.CR0&x86.CR0PG != 0 {
+		switch {
+		case c.EFER&x86.EFERLMA != 0:
+			p.Form = mmu.Paging4
+		case c.CR4&x86.CR4PAE != 0:
+			p.Form = mmu.PagingPAE
+		default:
+			p.Form = mmu.Paging32
+		}
+	}
+	p.CR3 = c.CR3
+	p.WP = c.CR0&x86.CR0WP != 0
+	p.NXE = c.EFER&x86.EFERNXE != 0
+	p.PSE = c.CR4&x86.CR4PSE != 0
+	p.SMEP = c.CR4&x86.CR4SMEP != 0
+	p.SMAP = c.CR4&x86.CR4SMAP != 0
+	p.PGE = c.CR4&x86.CR4PGE != 0
+	p.PhysBits = x86.PhysBits
+	p.SetAccessedDirty = true
+	c.updatePrivilege()
+}
+
+// updatePrivilege selects the TLBs for the current CPL, SMAP and alignment-check
+// state. It must follow every change of CPL, EFLAGS.AC, CR0.AM and CR4.SMAP.
+func (c *CPU) updatePrivilege() {
+	ac := c.Flags&x86.FlagAC != 0
+	c.paging.AC = ac
+	i := tlbUser
+	c.it = &c.its[1]
+	switch {
+	case c.CPL < 3:
+		c.it = &c.its[0]
+		i = tlbNoSMAP
+		if c.CR4&x86.CR4SMAP != 0 && !ac {
+			i = tlbSupervisor
+		}
+	case ac && c.CR0&x86.CR0AM != 0:
+		i = tlbChecked
+	}
+	c.tlb = &c.tlbs[i]
+}
+
+func canonical(va uint64) bool { return uint64(int64(va)<<(64-x86.LinBits)>>(64-x86.LinBits)) == va }
+
+// checkCanonical raises #GP(0), or #SS(0) for an access through SS.
+func (c *CPU) checkCanonical(o *Op, va uint64) {
+	if c.long && !canonical(va) {
+		if o.seg == x86.SS {
+			c.raise(o, x86.ExcSS, 0)
+		}
+		c.raise(o, x86.ExcGP, 0)
+	}
+}
+
+// place is where an access goes: host memory if host is not nil, else a device
+// or nothing.
+type place struct {
+	host unsafe.Pointer // of the byte itself
+	pa   uint64
+	rgn  *mmu.Region
+	dev  mmu.MMIO
+	off  uint64 // in dev
+}
+
+// resolve translates an access that lies in one page, with all checks; a fault
+// is raised with the context of o. It fills the TLB where the page may be
+// accessed directly.
+func (c *CPU) resolve(o *Op, va uint64, size uint, acc mmu.Access) place {
+	c.checkCanonical(o, va)
+	if c.CPL == 3 {
+		acc |= mmu.User
+		if c.tlb == &c.tlbs[tlbChecked] && size > 1 && size <= 8 && va&uint64(size-1) != 0 && acc&mmu.Implicit == 0 {
+			c.raise(o, x86.ExcAC, 0)
+		}
+	}
+	if acc&mmu.Implicit != 0 {
+		acc &^= mmu.User
+	}
+	c.stats.TLBMisses++
+	t, code, ok := c.Mem.Walk(&c.paging, va, acc)
+	if !ok {
+		c.raisePF(o, va, code)
+	}
+	p := c.placeOf(t.PA)
+	watched := false
+	if c.DR[7]&0xff != 0 {
+		watched = c.checkDataBreakpoint(va, size, acc)
+	}
+	set := c.tlb
+	if acc&mmu.Implicit != 0 {
+		set = c.sysTLB()
+	}
+	if p.host != nil && !watched && set != &c.tlbs[tlbChecked] {
+		page := va &^ (mmu.PageSize - 1)
+		base := unsafe.Add(p.host, -int(va&(mmu.PageSize-1)))
+		if acc&mmu.Write == 0 {
+			set.fill(page, false, t.Global, base)
+		} else if p.rgn.Kind == mmu.RAM {
+			if p.rgn.Blk.SetFlags(p.rgn.Off+t.PA-p.rgn.Base, mmu.PageDirty)&mmu.PageCode == 0 {
+				set.fill(page, true, t.Global, base)
+			}
+		}
+	}
+	return p
+}
+
+// placeOf finds what is at a physical address.
+func (c *CPU) placeOf(pa uint64) place {
+	if c.LocalIO != nil && pa>>12 == c.apicHi {
+		if d := c.LocalIO(pa &^ (mmu.PageSize - 1)); d != nil {
+			return place{pa: pa, dev: d, off: pa & (mmu.PageSize - 1)}
+		}
+	}
+	r := c.Mem.Find(pa)
+	switch {
+	case r == nil:
+		return place{pa: pa}
+	case r.Kind == mmu.IO:
+		return place{pa: pa, rgn: r, dev: r.Dev, off: pa - r.Base}
+	}
+	return place{pa: pa, rgn: r, host: hostPointer(r, pa)}
+}
+
+// loadSlow is a load of 1, 2, 4 or 8 bytes that the TLB did not answer. intent
+// adds the check that a store to the same place would pass.
+func (c *CPU) loadSlow(o *Op, va uint64, size uint, acc mmu.Access) uint64 {
+	va &= c.linMask
+	if va&(mmu.PageSize-1)+uint64(size) > mmu.PageSize {
+		if c.tlb == &c.tlbs[tlbChecked] && acc&mmu.Implicit == 0 {
+			c.raise(o, x86.ExcAC, 0)
+		}
+		n := uint(mmu.PageSize - va&(mmu.PageSize-1))
+		p := c.resolve(o, va, n, acc)
+		q := c.resolve(o, (va+uint64(n))&c.linMask, size-n, acc)
+		return c.readPlace(p, n) | c.readPlace(q, size-n)<<(8*n)
+	}
+	return c.readPlace(c.resolve(o, va, size, acc), size)
+}
+
+// readPlace reads 1 to 8 bytes that lie in one page.
+func (c *CPU) readPlace(p place, size uint) uint64 {
+	switch {
+	case p.host != nil:
+		return loadBytes(p.host, size)
+	case p.dev != nil:
+		if size&(size-1) == 0 {
+			return p.dev.ReadMMIO(p.off, int(size)) & (^uint64(0) >> (64 - 8*size))
+		}
+		var v uint64
+		for i := range size {
+			v |= p.dev.ReadMMIO(p.off+uint64(i), 1) & 0xff << (8 * i)
+		}
+		return v
+	}
+	c.Log.guestError("read of %d bytes at unassigned physical address %#x", size, p.pa)
+	return ^uint64(0) >> (64 - 8*size)
+}
+
+func (c *CPU) storeSlow(o *Op, va uint64, size uint, v uint64, acc mmu.Access) {
+	va &= c.linMask
+	acc |= mmu.Write
+	if va&(mmu.PageSize-1)+uint64(size) > mmu.PageSize {
+		if c.tlb == &c.tlbs[tlbChecked] && acc&mmu.Implicit == 0 {
+			c.raise(o, x86.ExcAC, 0)
+		}
+		n := uint(mmu.PageSize - va&(mmu.PageSize-1))
+		p := c.resolve(o, va, n, acc)
+		q := c.resolve(o, (va+uint64(n))&c.linMask, size-n, acc)
+		c.writePlace(p, n, v)
+		c.writePlace(q, size-n, v>>(8*n))
+		return
+	}
+	c.writePlace(c.resolve(o, va, size, acc), size, v)
+}
+
+func (c *CPU) writePlace(p place, size uint, v uint64) {
+	switch {
+	case p.host != nil:
+		r := p.rgn
+		if r.Kind == mmu.ROM {
+			if r.WriteDev != nil {
+				r.WriteDev.WriteMMIO(p.pa-r.Base, int(size), v)
+				return
+			}
+			c.Log.guestError("write of %d bytes to ROM at %#x", size, p.pa)
+			return
+		}
+		storeBytes(p.host, size, v)
+		off := r.Off + p.pa - r.Base
+		if r.Blk.SetFlags(off, mmu.PageDirty)&mmu.PageCode != 0 {
+			c.wroteCode(r.Blk, off, uint64(size))
+		}
+	case p.dev != nil:
+		if size&(size-1) == 0 {
+			p.dev.WriteMMIO(p.off, int(size), v&(^uint64(0)>>(64-8*size)))
+			return
+		}
+		for i := range size {
+			p.dev.WriteMMIO(p.off+uint64(i), 1, v>>(8*i)&0xff)
+		}
+	default:
+		c.Log.guestError("write of %d bytes at unassigned physical address %#x", size, p.pa)
+	}
+}
+
+// probeWrite checks that a store of size bytes at va would not fault.
+func (c *CPU) probeWrite(o *Op, va uint64, size uint) {
+	va &= c.linMask
+	if va&(mmu.PageSize-1)+uint64(size) > mmu.PageSize {
+		n := uint(mmu.PageSize - va&(mmu.PageSize-1))
+		c.probeWrite(o, va, n)
+		c.probeWrite(o, va+uint64(n), size-n)
+		return
+	}
+	if !c.writable(va) {
+		c.resolve(o, va, size, mmu.Write)
+	}
+}
+
+// probeRead checks that a load of size bytes at va would not fault.
+func (c *CPU) probeRead(o *Op, va uint64, size uint) {
+	va &= c.linMask
+	if va&(mmu.PageSize-1)+uint64(size) > mmu.PageSize {
+		n := uint(mmu.PageSize - va&(mmu.PageSize-1))
+		c.probeRead(o, va, n)
+		c.probeRead(o, va+uint64(n), size-n)
+		return
+	}
+	c.resolve(o, va, size, 0)
+}
+
+// Reads and writes of system structures (descriptor tables, TSS), which are
+// supervisor accesses at any CPL.
+
+func (c *CPU) sysTLB() *tlbSet {
+	if c.CR4&x86.CR4SMAP != 0 {
+		return &c.tlbs[tlbSupervisor]
+	}
+	return &c.tlbs[tlbNoSMAP]
+}
+
+func (c *CPU) sysLoad(o *Op, va uint64, size uint) uint64 {
+	if v, ok := c.sysTLB().load(va, size); ok {
+		return v
+	}
+	return c.loadSlow(o, va, size, mmu.Implicit)
+}
+
+func (c *CPU) sysStore(o *Op, va uint64, size uint, v uint64) {
+	if c.sysTLB().store(va, size, v) {
+		return
+	}
+	c.storeSlow(o, va, size, v, mmu.Implicit)
+}
