@@ -206,7 +206,14 @@ func (c *Controller) irqs() {
 	c.irq12.Set(full && aux && c.cb&cbAuxInt != 0)
 }
 
-func (c *Controller) answer(b byte, from source) { c.ctlQ = append(c.ctlQ, ctlByte{b, from}) }
+// maxAnswers bounds what a guest that never reads can pile up.
+const maxAnswers = 64
+
+func (c *Controller) answer(b byte, from source) {
+	if len(c.ctlQ) < maxAnswers {
+		c.ctlQ = append(c.ctlQ, ctlByte{b, from})
+	}
+}
 
 // ReadPort implements devices.PortDevice.
 func (c *Controller) ReadPort(port uint16, _ int) uint32 {

@@ -27,7 +27,9 @@ func (k *keyboard) reset() {
 
 func (k *keyboard) reply(b ...byte) {
 	k.last = b
-	k.q = append(k.q, b...)
+	if len(k.q) < maxAnswers {
+		k.q = append(k.q, b...)
+	}
 }
 
 // refill moves key events to the keyboard's buffer as they fit.
@@ -91,7 +93,7 @@ func (k *keyboard) command(b byte) (leds int) {
 	case 0xf7, 0xf8, 0xf9, 0xfa:
 		k.reply(0xfa)
 	case 0xfe:
-		k.q = append(k.q, k.last...)
+		k.reply(k.last...)
 	case 0xff:
 		k.q, k.host = nil, nil
 		k.reset()

@@ -28,7 +28,9 @@ func (m *mouse) reset() {
 
 func (m *mouse) reply(b ...byte) {
 	m.last = b
-	m.q = append(m.q, b...)
+	if len(m.q) < maxAnswers {
+		m.q = append(m.q, b...)
+	}
 }
 
 func (m *mouse) command(b byte) {
@@ -95,7 +97,7 @@ func (m *mouse) command(b byte) {
 		m.reset()
 		m.reply(0xfa)
 	case 0xfe:
-		m.q = append(m.q, m.last...)
+		m.reply(m.last...)
 	case 0xff:
 		m.q = nil
 		m.reset()
