@@ -333,8 +333,8 @@ func dsdt(cfg Config) []byte {
 		sb = append(sb, device("FWCF", defName("_HID", str("QEMU0002")), sta(0x0b), crs(ioPorts(0x510, 12))))
 	}
 	return cat(
-		scope("\\_SB", sb...),
-		defName("\\_S5", pkg(integer(pm.SleepTypeS5), integer(pm.SleepTypeS5), integer(0), integer(0))),
+		scope("_SB", sb...),
+		defName("_S5", pkg(integer(pm.SleepTypeS5), integer(pm.SleepTypeS5), integer(0), integer(0))),
 		cfg.ExtraDSDT,
 	)
 }
