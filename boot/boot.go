@@ -123,6 +123,9 @@ type Params struct {
 	Initrd     string
 	InitrdData []byte
 	Cmdline    string
+	// CmdlineLinux is added to the command line of a Linux kernel, and of
+	// nothing else, unless the parameters are there already.
+	CmdlineLinux string
 
 	// Log, where set, gets a line about each decision a user may wonder about.
 	Log func(format string, args ...any)

@@ -129,13 +129,12 @@ func parseSetup(name string, b []byte) (*setupHeader, error) {
 // the unpacking program would have done, is left out. Otherwise the image
 // unpacks itself.
 func loadBzImage(p *Params, pl *placer, img []byte, h *setupHeader) (*Entry, error) {
-	if err := checkCmdline(p, h.cmdlineSize); err != nil {
-		return nil, err
-	}
 	if err := takeLow(p, pl); err != nil {
 		return nil, err
 	}
+	// Only a Linux kernel has a payload; other programs borrow the header.
 	if h.payload != nil {
+		p.Cmdline = AddParameters(p.Cmdline, p.CmdlineLinux)
 		e, err := loadPayload(p, pl, h)
 		if e != nil || err != nil {
 			return e, err

@@ -3,7 +3,9 @@ package boot
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 // Offsets in boot_params, the "zero page"
@@ -28,6 +30,22 @@ func itoa(n uint64) string { return strconv.FormatUint(n, 10) }
 
 func asTooLarge(err error, t *errTooLarge) bool { return errors.As(err, t) }
 
+// AddParameters adds kernel parameters, separated by spaces, to a command line;
+// those that it has already are left out.
+func AddParameters(cmdline, params string) string {
+	have := strings.Fields(cmdline)
+	for _, w := range strings.Fields(params) {
+		if !slices.Contains(have, w) {
+			have = append(have, w)
+			if cmdline != "" && !strings.HasSuffix(cmdline, " ") {
+				cmdline += " "
+			}
+			cmdline += w
+		}
+	}
+	return cmdline
+}
+
 // checkCmdline refuses what the kernel would cut off.
 func checkCmdline(p *Params, size uint64) error {
 	size = min(size, listsAt-cmdlineAt-1)
@@ -47,6 +65,7 @@ func enterLinux(p *Params, pl *placer, f *elfFile, h *setupHeader) (*Entry, erro
 	if f.entry >= fourGiB {
 		return nil, fail(p.Kernel, ErrFormat, "ELF entry %#x lies above 4 GiB", f.entry)
 	}
+	p.Cmdline = AddParameters(p.Cmdline, p.CmdlineLinux)
 	if _, err := f.place(p.Kernel, pl); err != nil {
 		return nil, err
 	}
@@ -78,9 +97,9 @@ func vmlinuxHeader() *setupHeader {
 func finishLinux(p *Params, pl *placer, h *setupHeader, mode Mode, ip uint64, name string) (*Entry, error) {
 	if h == nil {
 		h = vmlinuxHeader()
-		if err := checkCmdline(p, h.cmdlineSize); err != nil {
-			return nil, err
-		}
+	}
+	if err := checkCmdline(p, h.cmdlineSize); err != nil {
+		return nil, err
 	}
 	if len(p.E820) > bpE820Max {
 		return nil, fail(p.Kernel, ErrFormat, "memory map of %d entries is longer than the %d that boot_params holds", len(p.E820), bpE820Max)
