@@ -76,6 +76,8 @@ type CPU struct {
 	// LocalIO, where set, is this CPU's own view of one page of physical memory,
 	// which others do not see: its local APIC. It returns nil for other pages.
 	LocalIO func(page uint64) mmu.MMIO
+	// OnTSCChange, where set, is told when the guest moves its TSC.
+	OnTSCChange func()
 	// ID is the initial APIC ID, NumCPUs the number of processors.
 	ID, NumCPUs uint32
 	Log         *Log
@@ -138,13 +140,23 @@ func New(mem *mmu.Memory, model *x86.Model) *CPU {
 	return c
 }
 
+// Supports reports whether the interpreter executes a CPU feature.
+func Supports(feature string) bool { return !unsupported[feature] }
+
+// unsupported are the features that CPUID must not show.
+var unsupported = map[string]bool{}
+
+// DropCode forgets all decoded code, after memory was changed without telling
+// anyone.
+func (c *CPU) DropCode() { c.dropAllCode() }
+
 // Stats returns the counters so far.
 func (c *CPU) Stats() Stats { return c.stats }
 
 // ResetState brings the CPU to its reset state: running at the reset vector if
 // it is the boot processor, else waiting for a start-up IPI.
 func (c *CPU) ResetState(boot bool) {
-	c.Reset(c.Model.Signature)
+	c.PowerOn(c.Model.Signature)
 	c.waiting = !boot
 	c.shutdown = false
 	c.dbTrap, c.recheck = 0, false
@@ -177,8 +189,8 @@ func (c *CPU) Startup(vec uint8) {
 	c.request(reqStartup)
 }
 
-// PostReset posts a reset.
-func (c *CPU) PostReset() { c.request(reqReset) }
+// Reset posts a reset.
+func (c *CPU) Reset() { c.request(reqReset) }
 
 // Stop makes Run return ExitStop at the next basic block.
 func (c *CPU) Stop() { c.request(reqStop) }
@@ -397,7 +409,7 @@ func (c *CPU) unmaskNMI() {
 // most MSRs stay (SDM volume 3, table 9-1).
 func (c *CPU) initReset() {
 	old := c.State
-	c.Reset(c.Model.Signature)
+	c.PowerOn(c.Model.Signature)
 	c.FPFrac, c.FPExp, c.FCW, c.FSW, c.FTW = old.FPFrac, old.FPExp, old.FCW, old.FSW, old.FTW
 	c.MXCSR, c.V = old.MXCSR, old.V
 	c.MTRRDefType, c.MTRRFix, c.MTRRVar, c.PAT = old.MTRRDefType, old.MTRRFix, old.MTRRVar, old.PAT

@@ -138,12 +138,14 @@ func (c *CPU) writeMSR(n uint32, v uint64) bool {
 		d := v - c.tsc()
 		c.TSCOffset += d
 		c.TSCAdjust += d
+		c.tscChanged()
 	case x86.MSRTSCAdjust:
 		if !c.Model.Has("tsc_adjust") {
 			return false
 		}
 		c.TSCOffset += v - c.TSCAdjust
 		c.TSCAdjust = v
+		c.tscChanged()
 	case x86.MSRSpecCtrl:
 		if v&^7 != 0 || !c.Model.Has("spec-ctrl") {
 			return false
@@ -242,4 +244,10 @@ func (c *CPU) writeMSR(n uint32, v uint64) bool {
 func (c *CPU) APICBaseChanged(v uint64) {
 	c.apicHi = v >> 12 & (1<<(x86.PhysBits-12) - 1)
 	c.flushTLB(true)
+}
+
+func (c *CPU) tscChanged() {
+	if c.OnTSCChange != nil {
+		c.OnTSCChange()
+	}
 }

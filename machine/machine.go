@@ -1,24 +1,300 @@
-// Package machine wires a PC: CPU, memory, devices, and runs it.
 package machine
 
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
 
+	"hotblock/boot"
+	"hotblock/devices/chardev"
 	"hotblock/devices/display"
+	"hotblock/interp"
+	"hotblock/mmu"
+	"hotblock/x86"
 )
 
-// Machine is a PC.
-type Machine struct{}
+// Machine is a PC: a board and its CPUs.
+type Machine struct {
+	Board *Board
+	CPU   *interp.CPU
 
-// New builds a machine, opens its images, and loads what it is to boot.
-func New(*Config) (*Machine, error) { return nil, errors.New("no engine") }
+	cfg   *Config
+	clock clock
+	entry *boot.Entry // of direct boot
+	log   *interp.Log
+
+	mu    sync.Mutex
+	ended bool
+	exit  Exit
+	reset bool
+}
+
+// New builds a machine, opens its images, and loads what it is to boot. Its
+// errors name what is wrong with the configuration.
+func New(cfg *Config) (*Machine, error) {
+	model, err := x86.ParseModel(cfg.CPU, interp.Supports)
+	if err != nil {
+		return nil, err
+	}
+	m := &Machine{cfg: cfg, log: traceLog(cfg)}
+	bc, err := m.boardConfig(model)
+	if err != nil {
+		return nil, err
+	}
+	if m.Board, err = NewBoard(bc); err != nil {
+		return nil, err
+	}
+	m.connectCPU(model)
+	if err := m.load(); err != nil {
+		return nil, err
+	}
+	m.startCPU()
+	return m, nil
+}
+
+// traceLog makes the engine's log of what the command line asks for.
+func traceLog(cfg *Config) *interp.Log {
+	l := &interp.Log{Out: io.Discard}
+	if cfg.Host.Trace == nil {
+		return l
+	}
+	l.Out = cfg.Host.Trace
+	for _, i := range []struct {
+		t Trace
+		i interp.LogItem
+	}{{TraceInAsm, interp.LogInAsm}, {TraceInt, interp.LogInt}, {TraceExec, interp.LogExec}, {TraceCPU, interp.LogCPU},
+		{TraceMMU, interp.LogMMU}, {TraceReset, interp.LogReset}, {TraceGuestErrors, interp.LogGuestErrors}, {TraceUnimp, interp.LogUnimp}} {
+		if cfg.Trace&i.t != 0 {
+			l.Items |= i.i
+		}
+	}
+	return l
+}
+
+func (m *Machine) boardConfig(model *x86.Model) (BoardConfig, error) {
+	cfg := m.cfg
+	bc := BoardConfig{
+		RAM:  cfg.RAM,
+		CPUs: cfg.CPUs,
+		TSC: func(int) uint64 {
+			return m.clock.tsc() + m.CPU.TSCOffset
+		},
+		TSCHz:      model.TSCHz,
+		TimerHz:    model.CrystalHz(),
+		PhysBits:   x86.PhysBits,
+		RTC:        cfg.RTC.Base,
+		BootOrder:  cfg.Boot.Order,
+		BootMenu:   cfg.Boot.Menu,
+		FWCfg:      map[string][]byte{},
+		OnPowerOff: m.powerOff,
+		OnReset:    m.postReset,
+		OnExit:     func(code int) { m.end(Exit{Reason: ExitDebug, Code: code}) },
+		GuestError: func(format string, args ...any) { m.log.Printf(interp.LogGuestErrors, format, args...) },
+	}
+	m.clock.board = &bc
+	for _, f := range cfg.FWCfg {
+		bc.FWCfg[f.Name] = f.Data
+	}
+	if cfg.Firmware != "" {
+		b, err := os.ReadFile(cfg.Firmware)
+		if err != nil {
+			return bc, fmt.Errorf("-bios %s: %w", cfg.Firmware, err)
+		}
+		bc.BIOS = b
+	}
+	for _, b := range cfg.Host.Serial {
+		if b == nil {
+			bc.Serial = append(bc.Serial, nil)
+			continue
+		}
+		bc.Serial = append(bc.Serial, b)
+	}
+	if cfg.Host.DebugCon != nil {
+		bc.DebugOut = cfg.Host.DebugCon
+	}
+	return bc, nil
+}
+
+// clock is the TSC's source: the board's clock once there is a board.
+type clock struct{ board *BoardConfig }
+
+func (c clock) tsc() uint64 { return uint64(c.board.Clock.Now()) }
+
+// connectCPU makes the CPU and joins it to the board.
+func (m *Machine) connectCPU(model *x86.Model) {
+	b := m.Board
+	m.clock.board = &b.cfg
+	c := interp.New(b.Mem, model)
+	m.CPU = c
+	apic := b.LAPIC(0)
+	c.Ports = b.Ports
+	c.Int = apic
+	c.NumCPUs = uint32(m.cfg.CPUs)
+	c.Log = m.log
+	c.TSC = m.clock.tsc
+	c.LocalIO = func(page uint64) mmu.MMIO {
+		if base, ok := apic.Window(); ok && base == page {
+			return apic
+		}
+		return nil
+	}
+	b.Connect(0, c)
+	c.OnTSCChange = apic.TSCChanged
+}
+
+// load puts what the machine boots into its memory.
+func (m *Machine) load() error {
+	cfg := m.cfg
+	if cfg.Kernel == "" {
+		if cfg.Firmware == "" {
+			return errors.New("there is nothing to boot: give -kernel, or -bios with a drive")
+		}
+		return nil
+	}
+	if cfg.Firmware != "" {
+		return errors.New("-kernel with -bios is not supported: give one of the two")
+	}
+	b := m.Board
+	rsdp, err := b.DirectBoot()
+	if err != nil {
+		return err
+	}
+	if !cfg.ACPI {
+		rsdp = 0
+	}
+	p := boot.Params{Mem: b.Mem, RAM: cfg.RAM, RSDP: rsdp, Kernel: cfg.Kernel, Initrd: cfg.Initrd, InitrdData: cfg.InitrdData,
+		Cmdline: cfg.Cmdline, CmdlineLinux: cfg.CmdlineLinux}
+	for _, e := range b.E820() {
+		p.E820 = append(p.E820, boot.E820Entry{Addr: e.Base, Size: e.Size, Type: e.Type})
+	}
+	if cfg.Host.Messages != nil {
+		p.Log = func(format string, args ...any) { fmt.Fprintf(cfg.Host.Messages, "hotblock: "+format+"\n", args...) }
+	}
+	m.entry, err = boot.Load(p)
+	return err
+}
+
+// startCPU sets the CPU to the loaded kernel's entry, or leaves it at the reset
+// vector for firmware.
+func (m *Machine) startCPU() {
+	c := m.CPU
+	c.ResetState(true)
+	base, _ := m.Board.LAPIC(0).ReadMSR(x86.MSRAPICBase)
+	c.APICBaseChanged(base)
+	e := m.entry
+	if e == nil {
+		return
+	}
+	seg := func(s boot.Segment) x86.Segment {
+		return x86.Segment{Base: s.Base, Limit: s.Limit, Sel: s.Selector, Attr: s.Access}
+	}
+	c.RIP = e.IP
+	copy(c.R[:16], e.GPR[:])
+	c.SetRFLAGS(e.Flags)
+	c.CR0, c.CR3, c.CR4, c.EFER = e.CR0, e.CR3, e.CR4, e.EFER
+	c.GDTR = x86.Table{Base: e.GDT.Base, Limit: e.GDT.Limit}
+	c.IDTR = x86.Table{Base: e.IDT.Base, Limit: e.IDT.Limit}
+	for i := range c.Seg {
+		c.Seg[i] = seg(e.Data)
+	}
+	c.Seg[x86.CS] = seg(e.CS)
+	c.TR, c.LDTR = seg(e.TR), seg(e.LDT)
+	c.Refresh()
+}
+
+// end notes why the machine ends, and stops the CPU. Only the first call counts.
+func (m *Machine) end(e Exit) {
+	m.mu.Lock()
+	if !m.ended {
+		m.ended, m.exit = true, e
+	}
+	m.mu.Unlock()
+	m.CPU.Stop()
+}
+
+func (m *Machine) powerOff() {
+	if m.cfg.NoShutdown {
+		m.CPU.Stop()
+		return
+	}
+	m.end(Exit{Reason: ExitPowerOff})
+}
+
+func (m *Machine) postReset() {
+	m.mu.Lock()
+	m.reset = true
+	m.mu.Unlock()
+	m.CPU.Stop()
+}
 
 // Run runs the machine until it ends or the context is cancelled.
-func (m *Machine) Run(context.Context) (Exit, error) { return Exit{}, errors.New("no engine") }
+func (m *Machine) Run(ctx context.Context) (Exit, error) {
+	for i, b := range m.cfg.Host.Serial {
+		if b == nil || m.Board.UART[i] == nil {
+			continue
+		}
+		u := m.Board.UART[i]
+		u.OnRoom(b.Room)
+		if err := b.Start(u); err != nil {
+			return Exit{}, err
+		}
+	}
+	if d := m.cfg.Host.DebugCon; d != nil {
+		if err := d.Start(deafFrontend{}); err != nil {
+			return Exit{}, err
+		}
+	}
+	stop := context.AfterFunc(ctx, func() { m.end(Exit{Reason: ExitQuit}) })
+	defer stop()
+	for {
+		why := m.CPU.Run()
+		m.mu.Lock()
+		ended, reset := m.ended, m.reset
+		m.reset = false
+		m.mu.Unlock()
+		switch {
+		case ended:
+			return m.exit, nil
+		case reset, why == interp.ExitShutdown:
+			if m.cfg.NoReboot {
+				return Exit{Reason: ExitReset}, nil
+			}
+			if err := m.restart(); err != nil {
+				return Exit{}, err
+			}
+		default: // a power-off with -no-shutdown: only the user ends it now
+			<-ctx.Done()
+		}
+	}
+}
+
+// restart is a reset of the whole machine. Firmware runs again; a kernel that
+// was booted directly is loaded again.
+func (m *Machine) restart() error {
+	m.Board.Reset()
+	if m.cfg.Kernel != "" {
+		clear(m.Board.RAM().Bytes)
+		if err := m.load(); err != nil {
+			return err
+		}
+	}
+	m.CPU.DropCode()
+	m.startCPU()
+	return nil
+}
+
+// deafFrontend takes no input.
+type deafFrontend struct{}
+
+func (deafFrontend) Receive(p []byte) int { return len(p) }
 
 // Screen and Keyboard are for a display; nil where the machine has none.
 func (m *Machine) Screen() display.Screen { return nil }
 
 // Keyboard is the keyboard of the machine.
 func (m *Machine) Keyboard() display.Keyboard { return nil }
+
+var _ chardev.Frontend = deafFrontend{}

@@ -265,9 +265,9 @@ const (
 	MSRTSCAux         = 0xc0000103
 )
 
-// Reset brings the CPU to its state after RESET# (SDM volume 3, table 9-1),
+// PowerOn brings the CPU to its state after RESET# (SDM volume 3, table 9-1),
 // with signature as the processor signature in EDX.
-func (s *State) Reset(signature uint32) {
+func (s *State) PowerOn(signature uint32) {
 	adjust := s.TSCAdjust
 	*s = State{}
 	s.R[RDX] = uint64(signature)
