@@ -88,8 +88,14 @@ func (f *format) unpack(x uint64, daz bool) (o operand) {
 // pack rounds n to the format. Tininess is found after rounding; an exact tiny
 // result underflows only where UE is not masked.
 func (f *format) pack(n num, mxcsr uint32) (r uint64, flags uint32) {
+	r, flags, _ = f.packUp(n, mxcsr)
+	return
+}
+
+// packUp is pack, and says whether the magnitude was rounded up.
+func (f *format) packUp(n num, mxcsr uint32) (r uint64, flags uint32, up bool) {
 	mode := rc(mxcsr)
-	sig, e, inexact, _ := n.round(f.prec, mode)
+	sig, e, inexact, up := n.round(f.prec, mode)
 	if inexact {
 		flags = PE
 	}
@@ -99,26 +105,26 @@ func (f *format) pack(n num, mxcsr uint32) (r uint64, flags uint32) {
 			flags = PE
 		}
 		flags |= OE
-		r = f.inf()
+		r, up = f.inf(), true
 		if mode == Zero || mode == Down && !n.neg || mode == Up && n.neg {
-			r-- // the greatest finite number
+			r, up = r-1, false // the greatest finite number
 		}
-		return f.signed(n.neg, r), flags
+		return f.signed(n.neg, r), flags, up
 	case e < 1-f.bias:
 		if mxcsr&(UE<<maskBits) == 0 {
-			return f.signed(n.neg, 0), flags | UE
+			return f.signed(n.neg, 0), flags | UE, up
 		}
 		if mxcsr&FTZ != 0 {
-			return f.signed(n.neg, 0), UE | PE
+			return f.signed(n.neg, 0), UE | PE, false
 		}
-		v, inexact, _, _ := n.roundFixed(1-f.bias-int32(f.prec-1), mode)
+		v, inexact, up, _ := n.roundFixed(1-f.bias-int32(f.prec-1), mode)
 		flags = 0
 		if inexact {
 			flags = UE | PE
 		}
-		return f.signed(n.neg, v), flags // a carry makes the least normal number
+		return f.signed(n.neg, v), flags, up // a carry makes the least normal number
 	}
-	return f.signed(n.neg, uint64(e+f.bias)<<(f.prec-1)|sig<<1>>(65-f.prec)), flags
+	return f.signed(n.neg, uint64(e+f.bias)<<(f.prec-1)|sig<<1>>(65-f.prec)), flags, up
 }
 
 // nan2 gives the NaN of an operation of which a or b is a NaN: the first one,
