@@ -285,14 +285,22 @@ func PXOR64(a, b uint64) uint64 { return a ^ b }
 func PXOR(d, a, b *V128) { d[0], d[1] = PXOR64(a[0], b[0]), PXOR64(a[1], b[1]) }
 
 // PMULLW64 multiplies words and keeps the low halves.
-func PMULLW64(a, b uint64) uint64 { return mapW(a, b, func(x, y uint16) uint16 { return x * y }) }
+func PMULLW64(a, b uint64) uint64 {
+	return uint64(uint16(uint16(a)*uint16(b))) |
+		uint64(uint16(uint16(a>>16)*uint16(b>>16)))<<16 |
+		uint64(uint16(uint16(a>>32)*uint16(b>>32)))<<32 |
+		uint64(uint16(uint16(a>>48)*uint16(b>>48)))<<48
+}
 
 // PMULLW is PMULLW64 on both quadwords.
 func PMULLW(d, a, b *V128) { d[0], d[1] = PMULLW64(a[0], b[0]), PMULLW64(a[1], b[1]) }
 
 // PMULHW64 multiplies signed words and keeps the high halves.
 func PMULHW64(a, b uint64) uint64 {
-	return mapW(a, b, func(x, y uint16) uint16 { return uint16(int32(int16(x)) * int32(int16(y)) >> 16) })
+	return uint64(uint16(int32(int16(a))*int32(int16(b))>>16)) |
+		uint64(uint16(int32(int16(a>>16))*int32(int16(b>>16))>>16))<<16 |
+		uint64(uint16(int32(int16(a>>32))*int32(int16(b>>32))>>16))<<32 |
+		uint64(uint16(int32(int16(a>>48))*int32(int16(b>>48))>>16))<<48
 }
 
 // PMULHW is PMULHW64 on both quadwords.
@@ -300,7 +308,10 @@ func PMULHW(d, a, b *V128) { d[0], d[1] = PMULHW64(a[0], b[0]), PMULHW64(a[1], b
 
 // PMULHUW64 multiplies unsigned words and keeps the high halves.
 func PMULHUW64(a, b uint64) uint64 {
-	return mapW(a, b, func(x, y uint16) uint16 { return uint16(uint32(x) * uint32(y) >> 16) })
+	return uint64(uint16(uint32(uint16(a))*uint32(uint16(b))>>16)) |
+		uint64(uint16(uint32(uint16(a>>16))*uint32(uint16(b>>16))>>16))<<16 |
+		uint64(uint16(uint32(uint16(a>>32))*uint32(uint16(b>>32))>>16))<<32 |
+		uint64(uint16(uint32(uint16(a>>48))*uint32(uint16(b>>48))>>16))<<48
 }
 
 // PMULHUW is PMULHUW64 on both quadwords.
@@ -308,14 +319,19 @@ func PMULHUW(d, a, b *V128) { d[0], d[1] = PMULHUW64(a[0], b[0]), PMULHUW64(a[1]
 
 // PMULHRSW64 multiplies signed words as fractions, rounding.
 func PMULHRSW64(a, b uint64) uint64 {
-	return mapW(a, b, func(x, y uint16) uint16 { return uint16((int32(int16(x))*int32(int16(y))>>14 + 1) >> 1) })
+	return uint64(uint16((int32(int16(a))*int32(int16(b))>>14+1)>>1)) |
+		uint64(uint16((int32(int16(a>>16))*int32(int16(b>>16))>>14+1)>>1))<<16 |
+		uint64(uint16((int32(int16(a>>32))*int32(int16(b>>32))>>14+1)>>1))<<32 |
+		uint64(uint16((int32(int16(a>>48))*int32(int16(b>>48))>>14+1)>>1))<<48
 }
 
 // PMULHRSW is PMULHRSW64 on both quadwords.
 func PMULHRSW(d, a, b *V128) { d[0], d[1] = PMULHRSW64(a[0], b[0]), PMULHRSW64(a[1], b[1]) }
 
 // PMULLD64 multiplies doublewords and keeps the low halves.
-func PMULLD64(a, b uint64) uint64 { return mapD(a, b, func(x, y uint32) uint32 { return x * y }) }
+func PMULLD64(a, b uint64) uint64 {
+	return uint64(uint32(a)*uint32(b)) | (a>>32)*(b>>32)<<32
+}
 
 // PMULLD is PMULLD64 on both quadwords.
 func PMULLD(d, a, b *V128) { d[0], d[1] = PMULLD64(a[0], b[0]), PMULLD64(a[1], b[1]) }
@@ -422,11 +438,8 @@ func sumB(x uint64) uint64 {
 	return x * lowW >> 48
 }
 
-// Saturation of a signed value to a lane.
-func satB(x int32) uint8   { return uint8(max(-128, min(127, x))) }
-func satUB(x int32) uint8  { return uint8(max(0, min(255, x))) }
-func satW(x int32) uint16  { return uint16(max(-32768, min(32767, x))) }
-func satUW(x int32) uint16 { return uint16(max(0, min(65535, x))) }
+// satW saturates a signed value to a word.
+func satW(x int32) uint16 { return uint16(max(-32768, min(32767, x))) }
 
 // MPSADBW gives eight sums of absolute differences of four bytes: of the eleven
 // bytes of a that start at 4*imm[2], with the four of b that start at
@@ -532,7 +545,8 @@ func PSRLW64(a, n uint64) uint64 {
 
 // PSRAW64 shifts 16-bit lanes right, with the sign.
 func PSRAW64(a, n uint64) uint64 {
-	return mapW(a, a, func(x, _ uint16) uint16 { return uint16(int16(x) >> n) })
+	n = min(n, 15)
+	return a>>n&(0xffff>>n*lowW) | maskW(a&topW)&^(0xffff>>n*lowW)
 }
 
 // PSLLW is PSLLW64 on both quadwords, by the low quadword of b.
@@ -571,7 +585,8 @@ func PSRLD64(a, n uint64) uint64 {
 
 // PSRAD64 shifts 32-bit lanes right, with the sign.
 func PSRAD64(a, n uint64) uint64 {
-	return mapD(a, a, func(x, _ uint32) uint32 { return uint32(int32(x) >> n) })
+	n = min(n, 31)
+	return a>>n&(0xffffffff>>n*lowD) | maskD(a&topD)&^(0xffffffff>>n*lowD)
 }
 
 // PSLLD is PSLLD64 on both quadwords, by the low quadword of b.

@@ -2,37 +2,50 @@ package simd
 
 // Packing, unpacking, shuffling, blending, inserting, extending.
 
-func packB(lo, hi uint64, f func(int32) uint8) (r uint64) {
-	for i := 0; i < 4; i++ {
-		r |= uint64(f(int32(int16(lo>>(16*i)))))<<(8*i) | uint64(f(int32(int16(hi>>(16*i)))))<<(8*i+32)
-	}
-	return
+// closeB joins the low bytes of words, closeW the low words of doublewords.
+func closeB(x uint64) uint64 {
+	x &= 0x00ff00ff00ff00ff
+	x = (x | x>>8) & 0x0000ffff0000ffff
+	return (x | x>>16) & 0xffffffff
 }
 
-func packW(lo, hi uint64, f func(int32) uint16) uint64 {
-	return uint64(f(int32(lo))) | uint64(f(int32(lo>>32)))<<16 | uint64(f(int32(hi)))<<32 | uint64(f(int32(hi>>32)))<<48
-}
+func closeW(x uint64) uint64 { return x&0xffff | x>>16&0xffff0000 }
 
 // PACKSSWB64 narrows signed words to signed bytes, saturating; a comes low.
-func PACKSSWB64(a, b uint64) uint64 { return packB(a, b, satB) }
+func PACKSSWB64(a, b uint64) uint64 {
+	const least, most = 0xff80 * lowW, 0x7f * lowW
+	return closeB(PMAXSW64(PMINSW64(a, most), least)) | closeB(PMAXSW64(PMINSW64(b, most), least))<<32
+}
 
 // PACKUSWB64 narrows signed words to unsigned bytes, saturating; a comes low.
-func PACKUSWB64(a, b uint64) uint64 { return packB(a, b, satUB) }
+func PACKUSWB64(a, b uint64) uint64 {
+	const most = 0xff * lowW
+	return closeB(PMAXSW64(PMINSW64(a, most), 0)) | closeB(PMAXSW64(PMINSW64(b, most), 0))<<32
+}
 
 // PACKSSDW64 narrows signed doublewords to signed words, saturating; a comes low.
-func PACKSSDW64(a, b uint64) uint64 { return packW(a, b, satW) }
+func PACKSSDW64(a, b uint64) uint64 {
+	const least, most = 0xffff8000 * lowD, 0x7fff * lowD
+	return closeW(PMAXSD64(PMINSD64(a, most), least)) | closeW(PMAXSD64(PMINSD64(b, most), least))<<32
+}
+
+// packUSDW narrows signed doublewords to unsigned words, saturating.
+func packUSDW(a, b uint64) uint64 {
+	const most = 0xffff * lowD
+	return closeW(PMAXSD64(PMINSD64(a, most), 0)) | closeW(PMAXSD64(PMINSD64(b, most), 0))<<32
+}
 
 // PACKSSWB narrows signed words to signed bytes, saturating; a comes low.
-func PACKSSWB(d, a, b *V128) { d[0], d[1] = packB(a[0], a[1], satB), packB(b[0], b[1], satB) }
+func PACKSSWB(d, a, b *V128) { d[0], d[1] = PACKSSWB64(a[0], a[1]), PACKSSWB64(b[0], b[1]) }
 
 // PACKUSWB narrows signed words to unsigned bytes, saturating; a comes low.
-func PACKUSWB(d, a, b *V128) { d[0], d[1] = packB(a[0], a[1], satUB), packB(b[0], b[1], satUB) }
+func PACKUSWB(d, a, b *V128) { d[0], d[1] = PACKUSWB64(a[0], a[1]), PACKUSWB64(b[0], b[1]) }
 
 // PACKSSDW narrows signed doublewords to signed words, saturating; a comes low.
-func PACKSSDW(d, a, b *V128) { d[0], d[1] = packW(a[0], a[1], satW), packW(b[0], b[1], satW) }
+func PACKSSDW(d, a, b *V128) { d[0], d[1] = PACKSSDW64(a[0], a[1]), PACKSSDW64(b[0], b[1]) }
 
 // PACKUSDW narrows signed doublewords to unsigned words, saturating; a comes low.
-func PACKUSDW(d, a, b *V128) { d[0], d[1] = packW(a[0], a[1], satUW), packW(b[0], b[1], satUW) }
+func PACKUSDW(d, a, b *V128) { d[0], d[1] = packUSDW(a[0], a[1]), packUSDW(b[0], b[1]) }
 
 // spreadB puts the low four bytes of x into the low bytes of words.
 func spreadB(x uint64) uint64 {
@@ -95,12 +108,14 @@ func PSHUFB64(a, b uint64) uint64 {
 // PSHUFB takes for each byte the byte of a that b's byte names modulo 16, or
 // zero where b's bit 7 is set.
 func PSHUFB(d, a, b *V128) {
-	x, s := a.bytes(), b.bytes()
-	var r [16]byte
-	for i, k := range s {
-		r[i] = x[k&15] &^ byte(int8(k)>>7)
-	}
-	d.setBytes(&r)
+	x := a.bytes()
+	d[0], d[1] = pickB(&x, b[0]), pickB(&x, b[1])
+}
+
+func pickB(x *[16]byte, s uint64) uint64 {
+	r := uint64(x[s&15]) | uint64(x[s>>8&15])<<8 | uint64(x[s>>16&15])<<16 | uint64(x[s>>24&15])<<24 |
+		uint64(x[s>>32&15])<<32 | uint64(x[s>>40&15])<<40 | uint64(x[s>>48&15])<<48 | uint64(x[s>>56&15])<<56
+	return r &^ maskB(s&topB)
 }
 
 // PSHUFW64 picks a word of a for each two bits of imm; it is PSHUFW of MMX.

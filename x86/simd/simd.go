@@ -81,11 +81,6 @@ func mapB(a, b uint64, f func(x, y uint8) uint8) (r uint64) {
 	return
 }
 
-func mapW(a, b uint64, f func(x, y uint16) uint16) uint64 {
-	return uint64(f(uint16(a), uint16(b))) | uint64(f(uint16(a>>16), uint16(b>>16)))<<16 |
-		uint64(f(uint16(a>>32), uint16(b>>32)))<<32 | uint64(f(uint16(a>>48), uint16(b>>48)))<<48
-}
-
 func mapD(a, b uint64, f func(x, y uint32) uint32) uint64 {
 	return uint64(f(uint32(a), uint32(b))) | uint64(f(uint32(a>>32), uint32(b>>32)))<<32
 }

@@ -254,7 +254,7 @@ func (f *format) fma(a, b, c uint64, negP, negC bool, mxcsr uint32) (uint64, uin
 	invalid := x.class == inf && y.class == zero || x.class == zero && y.class == inf
 	if x.class >= qnan || y.class >= qnan || z.class >= qnan {
 		var fl uint32
-		if x.class == snan || y.class == snan || z.class == snan || invalid {
+		if x.class == snan || y.class == snan || z.class == snan || invalid && z.class < qnan {
 			fl = IE
 		}
 		for _, o := range []*operand{&x, &y, &z} {

@@ -9,7 +9,8 @@ import "hotblock/x86/simd"
 // rest of d from a, the first source. Instructions with one source take it in b.
 //
 // The YMM form of an instruction is its XMM form on both halves; call it through
-// Wide, which joins the flags before either half is written. The MMX conversions
+// Wide, Widen, Narrow and their like, which join the flags before anything is
+// written. The MMX conversions
 // are the XMM ones with the operand in the low quadword and zeroes above.
 
 // V128 is an XMM register.
@@ -22,6 +23,7 @@ type V256 = simd.V256
 type (
 	Bin    func(d, a, b *V128, mxcsr uint32) (flags uint32)
 	BinImm func(d, a, b *V128, imm uint8, mxcsr uint32) (flags uint32)
+	FMA    func(d, a, b, c *V128, k FMAKind, mxcsr uint32) (flags uint32)
 )
 
 // Wide applies f to both halves of YMM registers.
@@ -37,6 +39,38 @@ func Wide(f Bin, d, a, b *V256, mxcsr uint32) uint32 {
 // WideImm applies f to both halves of YMM registers.
 func WideImm(f BinImm, d, a, b *V256, imm uint8, mxcsr uint32) uint32 {
 	return Wide(func(d, a, b *V128, mxcsr uint32) uint32 { return f(d, a, b, imm, mxcsr) }, d, a, b, mxcsr)
+}
+
+// Widen applies a conversion to a YMM from the halves of an XMM: VCVTPS2PD,
+// VCVTDQ2PD and VCVTPH2PS with VEX.L set.
+func Widen(f Bin, d *V256, b *V128, mxcsr uint32) uint32 {
+	return Wide(f, d, &V256{}, &V256{{b[0]}, {b[1]}}, mxcsr)
+}
+
+// Narrow applies a conversion to the halves of an XMM from a YMM: VCVTPD2PS,
+// VCVTPD2DQ and VCVTTPD2DQ with VEX.L set.
+func Narrow(f Bin, d *V128, b *V256, mxcsr uint32) uint32 {
+	var r V256
+	fl := Wide(f, &r, b, b, mxcsr)
+	if Unmasked(fl, mxcsr) == 0 {
+		d[0], d[1] = r[0][0], r[1][0]
+	}
+	return fl
+}
+
+// NarrowImm is Narrow for VCVTPS2PH.
+func NarrowImm(f BinImm, d *V128, b *V256, imm uint8, mxcsr uint32) uint32 {
+	return Narrow(func(d, a, b *V128, mxcsr uint32) uint32 { return f(d, a, b, imm, mxcsr) }, d, b, mxcsr)
+}
+
+// WideFMA applies FMAPS or FMAPD to both halves of YMM registers.
+func WideFMA(f FMA, d, a, b, c *V256, k FMAKind, mxcsr uint32) uint32 {
+	var lo, hi V128
+	fl := settle(f(&lo, &a[0], &b[0], &c[0], k, mxcsr)|f(&hi, &a[1], &b[1], &c[1], k, mxcsr), mxcsr)
+	if Unmasked(fl, mxcsr) == 0 {
+		d[0], d[1] = lo, hi
+	}
+	return fl
 }
 
 // put writes r to d unless an exception is to be raised.
@@ -203,41 +237,65 @@ func ADDSUBPD(d, a, b *V128, m uint32) uint32 {
 	return put(d, r0, r1, f0|f1, m)
 }
 
-// DPPS multiplies the elements that imm[7:4] picks, adds the products, the outer
-// pairs first, and puts the sum where imm[3:0] has ones. The additions are made
-// only if no product raises an unmasked exception.
+// DPPS multiplies the elements that imm[7:4] picks, adds the products, those of
+// either half first, and puts the sum where imm[3:0] has ones. Each of the three
+// steps is made only if the one before raises no unmasked exception.
 func DPPS(d, a, b *V128, imm uint8, m uint32) uint32 {
-	var p [4]uint32
-	var fl uint32
-	for i := range p {
-		if imm>>(4+i)&1 != 0 {
-			var f uint32
-			p[i], f = Mul32(a.Dword(i), b.Dword(i), m)
-			fl |= f
-		}
+	r, fl := dotPS([]V128{*a}, []V128{*b}, imm, m)
+	if Unmasked(fl, m) == 0 {
+		*d = r[0]
 	}
-	fl = settle(fl, m)
-	if Unmasked(fl, m) != 0 {
-		return fl
-	}
-	lo, f0 := Add32(p[0], p[1], m)
-	hi, f1 := Add32(p[2], p[3], m)
-	if f := settle(f0|f1, m); Unmasked(f, m) != 0 {
-		return fl | f
-	}
-	s, f2 := Add32(lo, hi, m)
-	fl |= f0 | f1 | settle(f2, m)
-	if Unmasked(fl, m) != 0 {
-		return fl
-	}
-	var r V128
-	for i := range 4 {
-		if imm>>i&1 != 0 {
-			r.SetDword(i, s)
-		}
-	}
-	*d = r
 	return fl
+}
+
+// VDPPS is DPPS on both halves of YMM registers, step by step; WideImm does not
+// serve, since an exception in one half stops the other before its next step.
+func VDPPS(d, a, b *V256, imm uint8, m uint32) uint32 {
+	r, fl := dotPS(a[:], b[:], imm, m)
+	if Unmasked(fl, m) == 0 {
+		*d = r
+	}
+	return fl
+}
+
+func dotPS(a, b []V128, imm uint8, m uint32) (r V256, fl uint32) {
+	var p [2][4]uint32
+	step := func(f func(l int) uint32) bool {
+		var now uint32
+		for l := range a {
+			now |= f(l)
+		}
+		fl |= settle(now, m)
+		return Unmasked(fl, m) == 0
+	}
+	ok := step(func(l int) (fl uint32) {
+		for i := range p[l] {
+			if imm>>(4+i)&1 != 0 {
+				var f uint32
+				p[l][i], f = Mul32(a[l].Dword(i), b[l].Dword(i), m)
+				fl |= f
+			}
+		}
+		return
+	}) && step(func(l int) uint32 {
+		var f, g uint32
+		p[l][0], f = Add32(p[l][0], p[l][1], m)
+		p[l][2], g = Add32(p[l][2], p[l][3], m)
+		return f | g
+	}) && step(func(l int) (f uint32) {
+		p[l][0], f = Add32(p[l][0], p[l][2], m)
+		return
+	})
+	if ok {
+		for l := range a {
+			for i := range 4 {
+				if imm>>i&1 != 0 {
+					r[l].SetDword(i, p[l][0])
+				}
+			}
+		}
+	}
+	return
 }
 
 // DPPD is DPPS for two float64s, by imm[5:4] and imm[1:0].
@@ -440,21 +498,21 @@ func CVTSD2SS(d, a, b *V128, m uint32) uint32 {
 	return put(d, a[0]>>32<<32|uint64(r), a[1], fl, m)
 }
 
-// VCVTPH2PS widens the low four half-precision numbers of a; DAZ does not count.
-func VCVTPH2PS(d, a *V128, m uint32) uint32 {
+// VCVTPH2PS widens the low four half-precision numbers of b; DAZ does not count.
+func VCVTPH2PS(d, a, b *V128, m uint32) uint32 {
 	var r [4]uint64
 	var fl uint32
 	for i := range r {
 		var f uint32
-		r[i], f = convert(&f32, &f16, uint64(a.Word(i)), m&^DAZ)
+		r[i], f = convert(&f32, &f16, uint64(b.Word(i)), m&^DAZ)
 		fl |= f &^ DE
 	}
 	return put(d, r[0]|r[1]<<32, r[2]|r[3]<<32, fl, m)
 }
 
-// VCVTPS2PH narrows four float32s to half precision; the high half is zeroed.
+// VCVTPS2PH narrows b's four float32s to half precision; the high half is zeroed.
 // imm[1:0] is the rounding mode, unless imm[2] says MXCSR's. FTZ does not count.
-func VCVTPS2PH(d, a *V128, imm uint8, m uint32) uint32 {
+func VCVTPS2PH(d, a, b *V128, imm uint8, m uint32) uint32 {
 	c := m &^ FTZ
 	if imm&4 == 0 {
 		c = c&^(3<<rcShift) | uint32(imm&3)<<rcShift
@@ -462,7 +520,7 @@ func VCVTPS2PH(d, a *V128, imm uint8, m uint32) uint32 {
 	var r uint64
 	var fl uint32
 	for i := range 4 {
-		v, f := convert(&f16, &f32, uint64(a.Dword(i)), c)
+		v, f := convert(&f16, &f32, uint64(b.Dword(i)), c)
 		r |= v << (16 * i)
 		fl |= f
 	}

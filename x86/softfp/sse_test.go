@@ -209,11 +209,11 @@ func TestImmediates(t *testing.T) {
 	}
 	for i := range uint8(8) {
 		c := opcase{"VCVTPS2PH", []byte{0xc4, 0xe3, 0x79, 0x1d, 0xd1, i}, // to xmm1 from xmm2
-			func(d, _, b, _ *V128, m uint32) uint32 { return VCVTPS2PH(d, b, i, m) }, 32}
+			func(d, _, b, _ *V128, m uint32) uint32 { return VCVTPS2PH(d, nil, b, i, m) }, 32}
 		c.run(t, 3000)
 	}
 	c := opcase{"VCVTPH2PS", []byte{0xc4, 0xe2, 0x79, 0x13, 0xca},
-		func(d, _, b, _ *V128, m uint32) uint32 { return VCVTPH2PS(d, b, m) }, 16}
+		func(d, _, b, _ *V128, m uint32) uint32 { return VCVTPH2PS(d, nil, b, m) }, 16}
 	c.run(t, 3000)
 }
 
@@ -248,11 +248,89 @@ func TestFMA(t *testing.T) {
 	}
 }
 
+// TestYMM covers the forms on YMM registers, with exceptions in either half.
+func TestYMM(t *testing.T) {
+	host(t)
+	type fn func(d, a, b, c *V256, m uint32) uint32
+	wide := func(f Bin) fn { return func(d, a, b, _ *V256, m uint32) uint32 { return Wide(f, d, a, b, m) } }
+	widen := func(f Bin) fn { return func(d, _, b, _ *V256, m uint32) uint32 { return Widen(f, d, &b[0], m) } }
+	narrow := func(f Bin) fn {
+		return func(d, _, b, _ *V256, m uint32) uint32 {
+			var r V128
+			fl := Narrow(f, &r, b, m)
+			if Unmasked(fl, m) == 0 {
+				*d = V256{r}
+			}
+			return fl
+		}
+	}
+	for _, c := range []struct {
+		name string
+		code []byte
+		w    uint
+		f    fn
+	}{
+		{"VADDPS", []byte{0xc5, 0xf4, 0x58, 0xca}, 32, wide(ADDPS)},
+		{"VDIVPD", []byte{0xc5, 0xf5, 0x5e, 0xca}, 64, wide(DIVPD)},
+		{"VSQRTPS", []byte{0xc5, 0xfc, 0x51, 0xca}, 32, wide(SQRTPS)},
+		{"VMAXPD", []byte{0xc5, 0xf5, 0x5f, 0xca}, 64, wide(MAXPD)},
+		{"VHADDPS", []byte{0xc5, 0xf7, 0x7c, 0xca}, 32, wide(HADDPS)},
+		{"VADDSUBPD", []byte{0xc5, 0xf5, 0xd0, 0xca}, 64, wide(ADDSUBPD)},
+		{"VCVTPS2DQ", []byte{0xc5, 0xfd, 0x5b, 0xca}, 32, wide(CVTPS2DQ)},
+		{"VCVTPS2PD", []byte{0xc5, 0xfc, 0x5a, 0xca}, 32, widen(CVTPS2PD)},
+		{"VCVTDQ2PD", []byte{0xc5, 0xfe, 0xe6, 0xca}, 32, widen(CVTDQ2PD)},
+		{"VCVTPH2PS", []byte{0xc4, 0xe2, 0x7d, 0x13, 0xca}, 32, widen(VCVTPH2PS)},
+		{"VCVTPD2PS", []byte{0xc5, 0xfd, 0x5a, 0xca}, 64, narrow(CVTPD2PS)},
+		{"VCVTPD2DQ", []byte{0xc5, 0xff, 0xe6, 0xca}, 64, narrow(CVTPD2DQ)},
+		{"VCVTTPD2DQ", []byte{0xc5, 0xfd, 0xe6, 0xca}, 64, narrow(CVTTPD2DQ)},
+		{"VCMPPS", []byte{0xc5, 0xf4, 0xc2, 0xca, 0x11}, 32, func(d, a, b, _ *V256, m uint32) uint32 { return WideImm(CMPPS, d, a, b, 0x11, m) }},
+		{"VROUNDPD", []byte{0xc4, 0xe3, 0x7d, 0x09, 0xca, 4}, 64, func(d, a, b, _ *V256, m uint32) uint32 { return WideImm(ROUNDPD, d, a, b, 4, m) }},
+		{"VDPPS", []byte{0xc4, 0xe3, 0x75, 0x40, 0xca, 0xf5}, 32, func(d, a, b, _ *V256, m uint32) uint32 { return VDPPS(d, a, b, 0xf5, m) }},
+		{"VCVTPS2PH", []byte{0xc4, 0xe3, 0x7d, 0x1d, 0xd1, 4}, 32, func(d, a, b, c *V256, m uint32) uint32 {
+			return narrow(func(d, a, b *V128, m uint32) uint32 { return VCVTPS2PH(d, a, b, 4, m) })(d, a, b, c, m)
+		}},
+		{"VFMADD213PS", []byte{0xc4, 0xe2, 0x6d, 0xa8, 0xcb}, 32, func(d, a, b, c *V256, m uint32) uint32 { return WideFMA(FMAPS, d, b, a, c, FMADD, m) }},
+		{"VFMSUBADD231PD", []byte{0xc4, 0xe2, 0xed, 0xb7, 0xcb}, 64, func(d, a, b, c *V256, m uint32) uint32 { return WideFMA(FMAPD, d, b, c, a, FMSUBADD, m) }},
+	} {
+		g := newGen(uint64(len(c.name)) + uint64(c.code[2]))
+		for range 3000 {
+			var v [3]V256
+			for i := range v {
+				for l := range v[i] {
+					if c.w == 32 {
+						v[i][l] = g.v32()
+					} else {
+						v[i][l] = g.v64()
+					}
+				}
+			}
+			m := g.mxcsr()
+			s := native.NewState()
+			s.MXCSR = m
+			for i, x := range v {
+				s.YMM[1+i] = [4]uint64{x[0][0], x[0][1], x[1][0], x[1][1]}
+			}
+			r := native.Run(c.code, s)
+			if r.Vector >= 0 && r.Vector != 19 {
+				t.Fatalf("%s % x: fault %+v", c.name, c.code, r)
+			}
+			y := s.YMM[1]
+			want := V256{{y[0], y[1]}, {y[2], y[3]}}
+			d := v[0]
+			fl := c.f(&d, &v[0], &v[1], &v[2], m)
+			if d != want || s.MXCSR != m|fl || (r.Vector == 19) != (Unmasked(fl, m) != 0) {
+				t.Errorf("%s MXCSR %#x: %x = %x flags %#x, host %x flags %#x (vector %d)", c.name, m, v, d, fl, want, s.MXCSR&0x3f, r.Vector)
+				break
+			}
+		}
+	}
+}
+
 // TestScalar covers what reads or writes general registers and EFLAGS.
 func TestScalar(t *testing.T) {
 	host(t)
 	g := newGen(3)
-	for n := range 20000 {
+	for n := range 1000000 {
 		a32, b32 := uint32(g.bits(&f32)), uint32(g.bits(&f32))
 		a64, b64 := g.bits(&f64), g.bits(&f64)
 		if n%5 == 0 {
@@ -321,16 +399,16 @@ func TestScalar(t *testing.T) {
 func TestApproximations(t *testing.T) {
 	g := newGen(4)
 	const bound = 1.5 / 4096
-	for range 20000 {
+	for range 1000000 {
 		x := uint32(g.bits(&f32))
 		v := float64(f32b(x))
-		r, _ := rcp32(0, x, 0)
+		r := portableRcp(x)
 		if above32(x, 0) && above32(r, 1) {
 			if e := math.Abs(float64(f32b(r))*v - 1); e > bound {
 				t.Errorf("RCP(%x) = %x, error %g", x, r, e)
 			}
 		}
-		q, _ := rsqrt32(0, x, 0)
+		q := portableRsqrt(x)
 		if above32(x, 0) && x>>31 == 0 {
 			if e := math.Abs(float64(f32b(q))*math.Sqrt(v) - 1); e > bound {
 				t.Errorf("RSQRT(%x) = %x, error %g", x, q, e)
