@@ -330,12 +330,7 @@ func opNeg(c *CPU, o *Op) *Op {
 // mulFlags sets CF and OF; the others, which are undefined, follow the low half
 // of the product (AMD leaves them, Intel sets SF and PF so).
 func (c *CPU) mulFlags(overflow bool, low uint64, size uint8) {
-	c.setCC(ccLogic, size, low&sizeMask(size), 0)
-	f := c.flags() &^ (x86.FlagCF | x86.FlagOF)
-	if overflow {
-		f |= x86.FlagCF | x86.FlagOF
-	}
-	c.setFlags(f)
+	c.setCC(ccMul, size, low&sizeMask(size), b2u(overflow))
 }
 
 func opMul(c *CPU, o *Op) *Op {

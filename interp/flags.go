@@ -28,6 +28,7 @@ const (
 	ccShl
 	ccShr  // and SAR
 	ccBlsr // BLSR, BLSMSK; CCSrc is the carry
+	ccMul  // CCSrc is carry and overflow
 )
 
 var log2 = [9]uint8{1: 0, 2: 1, 4: 2, 8: 3}
@@ -64,7 +65,7 @@ func (c *CPU) cf() uint64 {
 		return b2u(a < c.CCSrc<<sh || c.CCAux != 0 && a == c.CCSrc<<sh)
 	case ccLogic:
 		return 0
-	case ccInc, ccDec, ccBlsr:
+	case ccInc, ccDec, ccBlsr, ccMul:
 		return c.CCSrc
 	case ccShl:
 		return c.CCSrc << sh >> 63
@@ -108,6 +109,8 @@ func (c *CPU) of() uint64 {
 	case ccShr:
 		// SHR by one: the sign before; SAR: the sign never changes.
 		return (b ^ r) >> 63
+	case ccMul:
+		return c.CCSrc
 	}
 	return 0
 }

@@ -135,8 +135,16 @@ func (c *CPU) st64(o *Op, va, v uint64) {
 	c.storeSlow(o, va, 8, v, 0)
 }
 
-// ldw32 and ldw64 load with the intent to store to the same place: they fault
+// ldw8, ldw32 and ldw64 load with the intent to store to the same place: they fault
 // as the store would.
+func (c *CPU) ldw8(o *Op, va uint64) uint64 {
+	e := &c.tlb.w[va>>12&(tlbSize-1)]
+	if off := va ^ e.tag; off < mmu.PageSize {
+		return uint64(*(*uint8)(unsafe.Add(e.host, off)))
+	}
+	return c.loadSlow(o, va, 1, mmu.Write)
+}
+
 func (c *CPU) ldw32(o *Op, va uint64) uint64 {
 	e := &c.tlb.w[va>>12&(tlbSize-1)]
 	if off := va ^ e.tag; off <= mmu.PageSize-4 {

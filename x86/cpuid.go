@@ -199,12 +199,10 @@ func (m *Model) CPUID(leaf, sub uint32, osxsave bool, apicID uint32, n int, xcr0
 		// SDM: beyond the greatest basic leaf, the greatest basic leaf answers.
 		leaf = maxBasic
 	}
+	hasSub := leaf == 7 || leaf == 0xd // of the leaves with features
 	for _, f := range features {
-		if f.Leaf == leaf && f.Subleaf == sub && m.feat[f.Name] {
+		if f.Leaf == leaf && (f.Subleaf == sub || !hasSub) && m.feat[f.Name] {
 			r[f.Reg] |= 1 << f.Bit
-		}
-		if leaf == 1 && f.Leaf == 1 && sub != 0 && m.feat[f.Name] {
-			r[f.Reg] |= 1 << f.Bit // leaf 1 has no subleaves
 		}
 	}
 	switch leaf {
