@@ -76,6 +76,9 @@ type CPU struct {
 	// LocalIO, where set, is this CPU's own view of one page of physical memory,
 	// which others do not see: its local APIC. It returns nil for other pages.
 	LocalIO func(page uint64) mmu.MMIO
+	// FERR, where set, is the x87 error signal for systems that run with CR0.NE
+	// clear; a PC makes it interrupt 13.
+	FERR func()
 	// OnTSCChange, where set, is told when the guest moves its TSC.
 	OnTSCChange func()
 	// ID is the initial APIC ID, NumCPUs the number of processors.
