@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -44,6 +45,32 @@ func wantLine(t *testing.T, code int, stdout, stderr, word string) {
 func TestCommandRefuses(t *testing.T) {
 	for args, word := range map[string]string{"-nonsense": "-nonsense", "-m|x": "512M", "-serial|file:/nonexistent/x|-kernel|x": "/nonexistent/x"} {
 		code, out, errs := runCommand(t, nil, strings.Split(args, "|")...)
+		wantLine(t, code, out, errs, word)
+	}
+}
+
+// TestCommandRefusesKernels gives files that cannot be booted.
+func TestCommandRefusesKernels(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name string, data []byte) string {
+		p := filepath.Join(dir, name)
+		if err := os.WriteFile(p, data, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	arm := make([]byte, 4096)
+	copy(arm[56:], "ARM\x64")
+	for args, word := range map[string]string{
+		"-kernel|/nonexistent":                                "no such file",
+		"-kernel|" + dir:                                      "directory",
+		"-kernel|" + file("empty", nil):                       "empty",
+		"-kernel|" + file("short", []byte("x")):               "truncated",
+		"-kernel|" + file("arm", arm):                         "AArch64",
+		"-kernel|" + file("text", bytes.Repeat(arm[:9], 999)): "not a kernel",
+		"-bios|/nonexistent":                                  "no such file",
+	} {
+		code, out, errs := runCommand(t, nil, strings.Split(args+"|-m|64M", "|")...)
 		wantLine(t, code, out, errs, word)
 	}
 }
