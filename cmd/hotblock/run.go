@@ -15,11 +15,12 @@ import (
 
 	"hotblock/devices/chardev"
 	"hotblock/devices/display"
+	"hotblock/interp"
 	"hotblock/machine"
 )
 
 // cpuFeature says whether the engine executes a CPU feature.
-func cpuFeature(string) bool { return true }
+func cpuFeature(name string) bool { return interp.Supports(name) }
 
 // run boots what the command line says, and returns the process's exit code.
 func (c *command) run(stderr io.Writer) (code int, err error) {
@@ -73,6 +74,9 @@ func (c *command) run(stderr io.Writer) (code int, err error) {
 		return 0, err
 	}
 	if cfg.Display == machine.DisplayCurses {
+		if m.Screen() == nil || m.Keyboard() == nil {
+			return 0, errors.New("-display curses: the machine has no screen; leave it out")
+		}
 		shown := make(chan error, 1)
 		go func() {
 			defer chardev.RestoreOnPanic()

@@ -100,8 +100,12 @@ func (p *pump) close() {
 	p.closed = true
 	p.changed.Broadcast()
 	p.mu.Unlock()
+	wait := flushTime
+	if p.lossy {
+		wait = flushTime / 20
+	}
 	select {
 	case <-p.ended:
-	case <-time.After(flushTime):
+	case <-time.After(wait):
 	}
 }
