@@ -57,7 +57,7 @@ type BoardConfig struct {
 	HPET    bool
 
 	// IDE are the drives: primary master and slave, secondary master and slave.
-	IDE [4]Drive
+	IDE [4]IDEDrive
 
 	Clock devices.Clock // nil: real time
 	// TSC reads CPU i's time stamp counter, offset included; TSCHz is its
@@ -90,8 +90,8 @@ type BoardConfig struct {
 	GuestError func(format string, args ...any)
 }
 
-// Drive is an IDE drive. The zero value is none.
-type Drive struct {
+// IDEDrive is a drive on an IDE channel. The zero value is none.
+type IDEDrive struct {
 	Disk   devices.Disk // of a CD-ROM drive: nil for an empty tray
 	CDROM  bool
 	Serial string // at most 20 characters; "" for a default
