@@ -5,14 +5,18 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"hotblock/devices"
 	"hotblock/devices/acpi"
 	"hotblock/devices/debugport"
+	"hotblock/devices/dma"
 	"hotblock/devices/fwcfg"
+	"hotblock/devices/hpet"
 	"hotblock/devices/i440fx"
 	"hotblock/devices/i8042"
+	"hotblock/devices/ide"
 	"hotblock/devices/ioapic"
 	"hotblock/devices/lapic"
 	"hotblock/devices/pci"
@@ -22,6 +26,7 @@ import (
 	"hotblock/devices/pm"
 	"hotblock/devices/rtc"
 	"hotblock/devices/uart"
+	"hotblock/devices/vga"
 	"hotblock/mmu"
 	"hotblock/x86"
 )
@@ -47,7 +52,12 @@ type BoardConfig struct {
 	CPUs int    // 1 to 255
 
 	BIOS    []byte // firmware image, ends at 4 GiB; nil for direct boot
-	VGABIOS []byte // option ROM of the VGA; nil for none
+	VGA     bool   // a VGA at PCI slot 2
+	VGABIOS []byte // its option ROM; nil for none
+	HPET    bool
+
+	// IDE are the drives: primary master and slave, secondary master and slave.
+	IDE [4]IDEDrive
 
 	Clock devices.Clock // nil: real time
 	// TSC reads CPU i's time stamp counter, offset included; TSCHz is its
@@ -80,6 +90,13 @@ type BoardConfig struct {
 	GuestError func(format string, args ...any)
 }
 
+// IDEDrive is a drive on an IDE channel. The zero value is none.
+type IDEDrive struct {
+	Disk   devices.Disk // of a CD-ROM drive: nil for an empty tray
+	CDROM  bool
+	Serial string // at most 20 characters; "" for a default
+}
+
 // E820 is one range of the memory map that firmware gives to a system.
 type E820 struct {
 	Base, Size uint64
@@ -108,6 +125,10 @@ type Board struct {
 	Keyboard *i8042.Controller
 	PCI      *pci.Bus
 	PM       *pm.PM
+	IDE      *ide.Controller
+	VGA      *vga.VGA   // nil where absent
+	HPET     *hpet.HPET // nil where absent
+	DMA      *dma.DMA
 	FWCfg    *fwcfg.FWCfg
 	POST     *debugport.POST
 
@@ -121,6 +142,29 @@ type Board struct {
 	lines  [16]*devices.SharedLine
 	tables *acpi.Tables
 	acpiAt uint64
+	// pitLine and rtcLine are cut while the HPET replaces PIT and RTC.
+	pitLine, rtcLine *gate
+}
+
+// gate is a wire with a switch in it.
+type gate struct {
+	mu          sync.Mutex
+	out         devices.IRQLine
+	level, open bool
+}
+
+func (g *gate) Set(level bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.level = level
+	g.out.Set(level && !g.open)
+}
+
+func (g *gate) cut(open bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.open = open
+	g.out.Set(g.level && !open)
 }
 
 // comPorts are the serial ports of a PC.
@@ -235,9 +279,10 @@ func (b *Board) IRQ(n int) devices.IRQLine { return b.lines[n&15].Source() }
 
 // legacy builds what sits at fixed ports.
 func (b *Board) legacy() {
-	b.PIT = pit.New(b.Clock, b.IRQ(0))
+	b.pitLine, b.rtcLine = &gate{out: b.IRQ(0)}, &gate{out: b.IRQ(8)}
+	b.PIT = pit.New(b.Clock, b.pitLine)
 	b.PIT.Attach(b.Ports)
-	b.RTC = rtc.New(b.Clock, b.IRQ(8), b.cfg.RTC)
+	b.RTC = rtc.New(b.Clock, b.rtcLine, b.cfg.RTC)
 	b.RTC.Attach(b.Ports)
 	b.Keyboard = i8042.New(b.IRQ(1), b.IRQ(12))
 	b.Keyboard.Attach(b.Ports)
@@ -260,6 +305,24 @@ func (b *Board) legacy() {
 	exit.Attach(b.Ports, 0x501, 4)
 	b.POST = &debugport.POST{}
 	b.Ports.Claim(0x80, 1, 1, b.POST)
+	b.DMA = dma.New()
+	b.DMA.Attach(b.Ports)
+	if b.cfg.HPET {
+		pin := func(gsi int) devices.IRQLine {
+			switch gsi {
+			case 2:
+				return b.IRQ(0)
+			case 8:
+				return b.IRQ(8)
+			}
+			return b.IOAPIC.Pin(gsi)
+		}
+		b.HPET = hpet.New(b.Clock, pin, b.APIC.MSI, func(on bool) {
+			b.pitLine.cut(on)
+			b.rtcLine.cut(on)
+		})
+		b.Mem.Map(mmu.Region{Name: "HPET", Base: acpi.HPETBase, Size: mmu.PageSize, Kind: mmu.IO, Dev: b.HPET})
+	}
 	if f := b.cfg.GuestError; f != nil {
 		b.Ports.Unclaimed = func(port uint16, size int, write bool, v uint32) {
 			if write {
@@ -299,15 +362,39 @@ func (b *Board) pci() error {
 		}
 	})
 	b.PCI.CF9 = b.PM.CF9()
+	b.IDE = ide.New(b.IRQ(14), b.IRQ(15))
+	b.IDE.Attach(b.Ports)
+	for i, d := range b.cfg.IDE {
+		serial := d.Serial
+		if serial == "" {
+			serial = fmt.Sprintf("HB%05d", i+1)
+		}
+		switch {
+		case d.CDROM:
+			b.IDE.AddCDROM(i>>1, i&1, d.Disk, serial)
+		case d.Disk != nil:
+			b.IDE.AddDisk(i>>1, i&1, d.Disk, serial)
+		}
+	}
 	for _, x := range []struct {
 		slot, fn int
 		f        *pci.Function
-	}{{0, 0, b.host.Function}, {1, 0, b.isa.Function}, {1, 3, b.PM.Function}} {
+	}{{0, 0, b.host.Function}, {1, 0, b.isa.Function}, {1, 1, b.IDE.Function}, {1, 3, b.PM.Function}} {
 		if err := b.PCI.Add(x.slot, x.fn, x.f); err != nil {
 			return err
 		}
 	}
-	return nil
+	if !b.cfg.VGA {
+		return nil
+	}
+	v, err := vga.New(b.Clock, b.Mem, b.cfg.VGABIOS)
+	if err != nil {
+		return err
+	}
+	b.VGA = v
+	v.Attach(b.Ports)
+	b.Mem.Map(mmu.Region{Name: "VGA", Base: vga.WindowBase, Size: vga.WindowSize, Kind: mmu.IO, Dev: v})
+	return b.PCI.Add(2, 0, v.Function)
 }
 
 // pam maps a segment of 0xc0000-0xfffff by the host bridge's attributes. What
@@ -385,7 +472,8 @@ func (b *Board) firmware() error {
 	}
 	ac := acpi.Config{
 		CPUs: b.cfg.CPUs, ECAM: ECAMBase, PCI32Lo: PCI32Base, PCI32Hi: PCI32End - 1,
-		PCI64Lo: (b.top + 1<<30 - 1) &^ (1<<30 - 1), PCI64Hi: PCI64End - 1, FWCfg: true,
+		PCI64Lo: (b.top + 1<<30 - 1) &^ (1<<30 - 1), PCI64Hi: PCI64End - 1,
+		HPET: b.cfg.HPET, FWCfg: true,
 	}
 	for i, u := range b.UART {
 		if u != nil {
@@ -433,6 +521,14 @@ func (b *Board) cmos() {
 	set(0x5b, (b.top-1<<32)>>16, 3)
 	set(0x5f, uint64(b.cfg.CPUs-1), 1)
 	set(0x14, 0x06, 1) // equipment: FPU, PS/2 mouse
+	// The BIOS translates the geometry of disks over 504 MiB by LBA.
+	trans := uint64(0)
+	for i, d := range b.cfg.IDE {
+		if !d.CDROM && d.Disk != nil && d.Disk.Size() > 1024*16*63*512 {
+			trans |= 1 << (2 * i)
+		}
+	}
+	set(0x39, trans, 1)
 	order := b.cfg.BootOrder
 	if order == "" {
 		order = "cd"
@@ -527,6 +623,15 @@ func (b *Board) Reset() {
 		}
 	}
 	b.FWCfg.Reset()
+	b.IDE.Reset()
+	b.DMA.Reset()
+	if b.VGA != nil {
+		b.VGA.Reset()
+	}
+	if b.HPET != nil {
+		b.HPET.Reset()
+	}
+	b.acpiAt = 0
 }
 
 // DirectBoot does what a BIOS does before it starts a system, for a kernel that
@@ -552,6 +657,7 @@ func (b *Board) DirectBoot() (rsdp uint64, err error) {
 	b.Mem.Write(rsdpAddr, root)
 
 	b.PM.FirmwareInit(b.PCI)
+	b.IDE.FirmwareInit(b.PCI)
 	irqs := []uint32{10, 10, 11, 11}
 	for w, irq := range irqs {
 		b.PCI.WriteConfig(0, 1<<3, 0x60+w, 1, irq)
