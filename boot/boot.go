@@ -8,8 +8,8 @@
 // Linux boot sector ("HdrS") is a bzImage; what carries a multiboot header is
 // loaded as its fields say; an ELF file with a PVH note is entered by it; any
 // other ELF64 file for x86-64 is taken for a Linux vmlinux. Firmware is a
-// case of its own (LoadFirmware): a ROM at the top of 4 GiB, entered as a
-// processor is after reset.
+// case of its own (ReadFirmware): the board maps it, and the processor finds it
+// as it is after reset.
 //
 // Every protocol asks for a machine state that a boot loader would have left:
 // mode, segments, page tables, a register that points to a structure. A loader

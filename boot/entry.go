@@ -53,10 +53,10 @@ func descriptor(s Segment) uint64 {
 		(limit>>16)<<48 | (s.Base>>24&0xff)<<56
 }
 
-// Reset is the state of the boot processor after reset (SDM volume 3, table
+// afterReset is the state of the boot processor after reset (SDM volume 3, table
 // "IA-32 and Intel 64 Processor States Following Power-up, Reset, or INIT").
 // The processor's signature in EDX is left to the machine.
-func Reset() *Entry {
+func afterReset() *Entry {
 	return &Entry{
 		Protocol: "reset vector",
 		Mode:     Real16,
@@ -78,7 +78,7 @@ func Reset() *Entry {
 // tables that map the first 4 GiB to themselves in pages of 2 MiB, which need
 // no CPU feature.
 func flatEntry(pl *placer, mode Mode, protocol string) *Entry {
-	e := Reset()
+	e := afterReset()
 	e.Protocol = protocol
 	e.Mode = mode
 	e.CS = Segment{0x10, 0, 0xffffffff, accCode32}

@@ -42,6 +42,9 @@ type Config struct {
 	// boot (boot.Params).
 	CmdlineLinux string
 	Firmware     string
+	// VGABIOS is the path of the VGA's option ROM, which firmware runs; empty:
+	// none.
+	VGABIOS string
 
 	Drives []Drive // sorted by Index
 	Boot   BootOrder
@@ -123,6 +126,21 @@ type RTC struct {
 	Local bool      // local time and not UTC
 	Base  time.Time // zero: now
 	VM    bool      // runs with the machine, and stops when that is stopped
+}
+
+// start is the date that the clock begins with, its fields as the guest sees
+// them.
+func (r RTC) start() time.Time {
+	t := r.Base
+	if t.IsZero() {
+		t = time.Now()
+	}
+	if r.Local {
+		t = t.Local()
+		_, off := t.Zone()
+		return t.UTC().Add(time.Duration(off) * time.Second)
+	}
+	return t.UTC()
 }
 
 // Trace is a set of events to log: QEMU's -d.

@@ -10,7 +10,7 @@ import (
 
 	"hotblock/boot"
 	"hotblock/devices/chardev"
-	"hotblock/devices/display"
+	"hotblock/devices/debugport"
 	"hotblock/interp"
 	"hotblock/mmu"
 	"hotblock/x86"
@@ -25,6 +25,7 @@ type Machine struct {
 	clock clock
 	entry *boot.Entry // of direct boot
 	log   *interp.Log
+	files []*os.File // disk images
 
 	mu    sync.Mutex
 	ended bool
@@ -34,12 +35,17 @@ type Machine struct {
 
 // New builds a machine, opens its images, and loads what it is to boot. Its
 // errors name what is wrong with the configuration.
-func New(cfg *Config) (*Machine, error) {
+func New(cfg *Config) (_ *Machine, err error) {
 	model, err := x86.ParseModel(cfg.CPU, interp.Supports)
 	if err != nil {
 		return nil, err
 	}
 	m := &Machine{cfg: cfg, log: traceLog(cfg)}
+	defer func() {
+		if err != nil {
+			m.Close()
+		}
+	}()
 	bc, err := m.boardConfig(model)
 	if err != nil {
 		return nil, err
@@ -48,6 +54,10 @@ func New(cfg *Config) (*Machine, error) {
 		return nil, err
 	}
 	m.connectCPU(model)
+	if d := cfg.DebugExit; d != nil && d.Port != 0xf4 && d.Port != 0x501 {
+		exit := debugport.Exit{Do: bc.OnExit}
+		exit.Attach(m.Board.Ports, d.Port, int(d.Size))
+	}
 	if err := m.load(); err != nil {
 		return nil, err
 	}
@@ -85,7 +95,7 @@ func (m *Machine) boardConfig(model *x86.Model) (BoardConfig, error) {
 		TSCHz:      model.TSCHz,
 		TimerHz:    model.CrystalHz(),
 		PhysBits:   x86.PhysBits,
-		RTC:        cfg.RTC.Base,
+		RTC:        cfg.RTC.start(),
 		BootOrder:  cfg.Boot.Order,
 		BootMenu:   cfg.Boot.Menu,
 		FWCfg:      map[string][]byte{},
@@ -99,11 +109,22 @@ func (m *Machine) boardConfig(model *x86.Model) (BoardConfig, error) {
 		bc.FWCfg[f.Name] = f.Data
 	}
 	if cfg.Firmware != "" {
-		b, err := os.ReadFile(cfg.Firmware)
+		b, err := boot.ReadFirmware(cfg.Firmware)
 		if err != nil {
-			return bc, fmt.Errorf("-bios %s: %w", cfg.Firmware, err)
+			return bc, err
 		}
 		bc.BIOS = b
+	}
+	bc.VGA = cfg.VGA
+	if cfg.VGA && cfg.VGABIOS != "" {
+		b, err := os.ReadFile(cfg.VGABIOS)
+		if err != nil {
+			return bc, fmt.Errorf("cannot read the VGA BIOS: %w", err)
+		}
+		bc.VGABIOS = b
+	}
+	if err := m.openDrives(&bc); err != nil {
+		return bc, err
 	}
 	for _, b := range cfg.Host.Serial {
 		if b == nil {
@@ -249,6 +270,7 @@ func (m *Machine) Run(ctx context.Context) (Exit, error) {
 	}
 	stop := context.AfterFunc(ctx, func() { m.end(Exit{Reason: ExitQuit}) })
 	defer stop()
+	defer chardev.RestoreOnPanic()
 	for {
 		why := m.CPU.Run()
 		m.mu.Lock()
@@ -276,7 +298,6 @@ func (m *Machine) Run(ctx context.Context) (Exit, error) {
 func (m *Machine) restart() error {
 	m.Board.Reset()
 	if m.cfg.Kernel != "" {
-		clear(m.Board.RAM().Bytes)
 		if err := m.load(); err != nil {
 			return err
 		}
@@ -290,11 +311,5 @@ func (m *Machine) restart() error {
 type deafFrontend struct{}
 
 func (deafFrontend) Receive(p []byte) int { return len(p) }
-
-// Screen and Keyboard are for a display; nil where the machine has none.
-func (m *Machine) Screen() display.Screen { return nil }
-
-// Keyboard is the keyboard of the machine.
-func (m *Machine) Keyboard() display.Keyboard { return nil }
 
 var _ chardev.Frontend = deafFrontend{}

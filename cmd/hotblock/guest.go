@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"hotblock/boot"
 	"hotblock/boot/fetch"
@@ -23,13 +24,21 @@ This is Linux in hotblock. "poweroff" ends it; so does Ctrl-a x at any time.
 // defaultGuest fills in what is missing to boot something.
 func (c *command) defaultGuest(ctx context.Context) error {
 	cfg := c.cfg
-	if cfg.Kernel != "" || cfg.Firmware != "" {
+	if cfg.Kernel != "" {
 		return nil
 	}
-	if len(cfg.Drives) > 0 {
+	if len(cfg.Drives) > 0 && cfg.Firmware == "" {
 		fw, err := findFirmware(ctx)
+		if err != nil {
+			return err
+		}
 		cfg.Firmware = fw
-		return err
+	}
+	if cfg.Firmware != "" {
+		if cfg.VGA {
+			cfg.VGABIOS = findVGABIOS(ctx, cfg.Firmware)
+		}
+		return nil
 	}
 	kernel, err := fetch.Kernel(ctx, "cloud")
 	if err != nil {
@@ -68,4 +77,21 @@ func findFirmware(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("disks are booted by SeaBIOS, which is not installed: %w; or give it with -bios", err)
 	}
 	return p, nil
+}
+
+// findVGABIOS looks for the VGA's option ROM beside the firmware and where
+// distributions put it. A machine without one has no text screen until a system
+// sets a mode itself, so that it is missing is no error.
+func findVGABIOS(ctx context.Context, firmware string) string {
+	const name = "vgabios-stdvga.bin"
+	for _, p := range []string{filepath.Join(filepath.Dir(firmware), name), "/usr/share/seabios/" + name} {
+		if _, err := os.Stat(p); err == nil {
+			return p
+		}
+	}
+	p, err := fetch.File(ctx, "seabios", "usr/share/seabios/"+name)
+	if err != nil {
+		return ""
+	}
+	return p
 }

@@ -91,6 +91,7 @@ func (c *command) run(stderr io.Writer) (code int, err error) {
 			}
 		}()
 	}
+	defer m.Close()
 	exit, err := m.Run(ctx)
 	if err != nil {
 		return 0, err
