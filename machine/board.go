@@ -671,6 +671,9 @@ func (b *Board) DirectBoot() (rsdp uint64, err error) {
 			b.PCI.WriteConfig(0, slot<<3|fn, pci.RegIntLine, 1, irqs[piix.Wire(slot, int(pin-1))])
 		}
 	}
+	if b.VGA != nil {
+		b.VGA.SetTextMode()
+	}
 	out := func(port uint16, vals ...uint32) {
 		for _, v := range vals {
 			b.Ports.Out(port, 1, v)

@@ -186,7 +186,7 @@ func (m *Machine) load() error {
 	if !cfg.ACPI {
 		rsdp = 0
 	}
-	p := boot.Params{Mem: b.Mem, RAM: cfg.RAM, RSDP: rsdp, Kernel: cfg.Kernel, Initrd: cfg.Initrd, InitrdData: cfg.InitrdData,
+	p := boot.Params{Mem: b.Mem, RAM: cfg.RAM, RSDP: rsdp, VGAText: b.VGA != nil, Kernel: cfg.Kernel, Initrd: cfg.Initrd, InitrdData: cfg.InitrdData,
 		Cmdline: cfg.Cmdline, CmdlineLinux: cfg.CmdlineLinux}
 	for _, e := range b.E820() {
 		p.E820 = append(p.E820, boot.E820Entry{Addr: e.Base, Size: e.Size, Type: e.Type})
