@@ -10,10 +10,11 @@ import (
 // A handlerDef says how a mnemonic is executed.
 type handlerDef struct {
 	fn    opFunc
-	cc    uint8  // for Op.cc
-	ends  bool   // ends the basic block
-	stack bool   // uses the stack, implicitly
-	feat  string // the CPUID feature that it needs, or ""
+	cc    uint8     // for Op.cc
+	ends  bool      // ends the basic block
+	stack bool      // uses the stack, implicitly
+	feat  string    // the CPUID feature that it needs, or ""
+	vec   *vecForms // of a vector instruction: its handlers, in place of fn
 }
 
 var handlers []handlerDef
@@ -49,7 +50,11 @@ func (c *CPU) compile(x *decode.Inst, off uint16) (o Op, ends bool) {
 	h := &handlers[x.Op]
 	o = Op{fn: h.fn, cc: h.cc, x: x, off: off, len: x.Len, size: x.OpSize,
 		base: x.Base, idx: x.Index, scl: x.Scale, disp: uint64(x.Disp), imm: x.Imm, seg: x.Seg, sreg: x86.RZero}
-	if h.fn == nil || h.feat != "" && !c.Model.Has(h.feat) {
+	if h.vec != nil {
+		c.vecOperands(&o, x)
+		o.fn = h.vec.pick(x)
+	}
+	if o.fn == nil || !c.enabled(x.Feature) || h.feat != "" && !c.Model.Has(h.feat) {
 		o.fn = opUndefined
 		return o, true
 	}
@@ -72,7 +77,7 @@ func (c *CPU) compile(x *decode.Inst, off uint16) (o Op, ends bool) {
 	}
 	if x.Lock {
 		o.fn = lockedHandler(x, o.fn)
-	} else if c.mode == mode64 && x.AddrSize == 8 {
+	} else if h.vec == nil && c.mode == mode64 && x.AddrSize == 8 {
 		if f := fast(&o, x); f != nil {
 			o.fn = f
 		}

@@ -32,6 +32,7 @@ import (
 
 	"hotblock/mmu"
 	"hotblock/x86"
+	"hotblock/x86/simd"
 )
 
 // Requests that other goroutines post in CPU.pending.
@@ -99,6 +100,9 @@ type CPU struct {
 	scratch  []Op
 	ssOp     Op // see stackOp
 	exitCode Exit
+	vec      uint8     // which vector instructions may run: see updateVec
+	feats    []bool    // of the model, by decode's feature numbers
+	vtmp     simd.V256 // operands of vector instructions that are in memory
 	shutdown bool
 }
 

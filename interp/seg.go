@@ -80,6 +80,7 @@ func (c *CPU) updateMode() {
 			c.R[x86.RSeg+i] = 0
 		}
 	}
+	c.updateVec()
 }
 
 func (c *CPU) setCPL(cpl uint8) {

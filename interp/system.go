@@ -171,6 +171,7 @@ func (c *CPU) setCR4(o *Op, v uint64) {
 		c.paging.PDPTE = p
 	}
 	c.CR4 = v
+	c.updateVec()
 	if d&(x86.CR4PSE|x86.CR4PAE|x86.CR4PGE|x86.CR4PCIDE|x86.CR4SMEP|x86.CR4SMAP) != 0 {
 		c.flushTLB(true)
 	}
@@ -205,6 +206,7 @@ func (c *CPU) setCR3(o *Op, v uint64) {
 func opClts(c *CPU, o *Op) *Op {
 	c.needCPL0(o)
 	c.CR0 &^= x86.CR0TS
+	c.updateVec()
 	return o.next
 }
 
@@ -578,5 +580,6 @@ func opXsetbv(c *CPU, o *Op) *Op {
 		c.raise(o, x86.ExcGP, 0)
 	}
 	c.XCR0 = v
+	c.updateVec()
 	return c.resyncAfter(o)
 }

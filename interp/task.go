@@ -120,6 +120,7 @@ func (c *CPU) switchTask(o *Op, sel uint16, d *descriptor, how int, next uint64)
 	c.TR = d.segment(sel)
 	c.TR.Attr |= 2
 	c.CR0 |= x86.CR0TS
+	c.updateVec()
 	if new32 && c.CR0&x86.CR0PG != 0 {
 		c.setCR3(o, cr3)
 	}

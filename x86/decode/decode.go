@@ -109,15 +109,21 @@ type Inst struct {
 	Seg      uint8 // segment of the memory operand, or of a string instruction's source
 	Base     uint8
 	Index    uint8
+	VIndex   Arg   // of a gather: the register of indices, with Size that of one element; Index is NoReg
 	Scale    uint8 // shift count, 0-3
 	Opcode   uint8 // last opcode byte
 	ModRM    uint8
 	Attr     Attr
+	Feature  uint8 // what it needs of CPUID: see FeatureNames; 0 is nothing
 	Disp     int64
 	Imm      uint64
 	Imm2     uint64
 	Args     [4]Arg
 }
+
+// FeatureNames returns the names of the CPUID features by Inst.Feature; a name
+// with + in it means several. Names are those of package x86.
+func FeatureNames() []string { return features }
 
 // HasMem reports whether an operand is in memory.
 func (i *Inst) HasMem() bool {
@@ -291,7 +297,7 @@ prefixes:
 	if d == nil {
 		return ErrUndefined
 	}
-	in.Op, in.Attr = d.op, d.attr
+	in.Op, in.Attr, in.Feature = d.op, d.attr, d.feat[in.VexL]
 
 	// Sizes (SDM volume 1, 3.6).
 	in.AddrSize = uint8(mode) / 8
@@ -327,6 +333,12 @@ prefixes:
 
 	if d.modrm && modrm < 0xc0 && d.attr&RegOnly == 0 {
 		in.readMem(&r, modrm, rex)
+		if d.attr&vsib != 0 && (in.AddrSize == 2 || modrm&7 != 4) {
+			return ErrUndefined
+		}
+	}
+	if d.attr&vsib == 0 {
+		in.VIndex = Arg{}
 	}
 	if in.Vex && d.attr&useVvvv == 0 && vvvv != 0 {
 		return ErrUndefined
@@ -342,6 +354,12 @@ prefixes:
 	}
 	if r.err != nil {
 		return r.err
+	}
+	if d.attr&vsib != 0 {
+		// The three registers of a gather must differ.
+		if v, m, x := in.Args[0].Reg, in.Args[2].Reg, in.VIndex.Reg; v == m || v == x || m == x {
+			return ErrUndefined
+		}
 	}
 	if in.Lock && in.Args[0].Kind != Mem {
 		return ErrUndefined
@@ -372,7 +390,9 @@ func (in *Inst) readMem(r *reader, modrm, rex uint8) {
 		if rm == 4 {
 			sib := r.u8()
 			in.Scale = sib >> 6
-			if i := sib>>3&7 | rex<<2&8; i != 4 {
+			i := sib>>3&7 | rex<<2&8
+			in.VIndex.Reg = i
+			if i != 4 {
 				in.Index = i
 			}
 			in.Base = sib&7 | rex<<3&8
@@ -477,6 +497,16 @@ func (in *Inst) readArg(r *reader, a *Arg, s argSpec, op, modrm, rex, vvvv uint8
 			return false
 		}
 		mem()
+	case 'X', 'Y':
+		mem()
+		in.Index = NoReg
+		in.VIndex.Kind, in.VIndex.Size = XMM, 8
+		if s.code == 'Y' {
+			in.VIndex.Kind = YMM
+		}
+		if op&1 == 0 { // 90 and 92 have doublewords as indices
+			in.VIndex.Size = 4
+		}
 	case 'r': // a fixed general register
 		in.gpr(a, s.reg, size, true)
 	case 'I':

@@ -2,6 +2,7 @@ package decode
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -9,6 +10,10 @@ import (
 // The grammar of a table line:
 //
 //	map prefix opcode mnemonic [operands] [attributes]
+//
+// A line "feature NAME" says which CPUID feature the lines after it need, and
+// "feature NAME NAME" gives a second one for their 256-bit forms; NAME+NAME means
+// both. Each table starts without.
 //
 // map: 1, 0f, 38, 3a, or v1, v2, v3 for the VEX maps.
 //
@@ -22,7 +27,9 @@ import (
 // operands: letters as in SDM volume 2, appendix A.2, with the sizes b w d q t o
 // (1 2 4 8 10 16 bytes), v (operand size), z (at most 4), y (4 or 8 by REX.W), x
 // (vector length; h, f, e: a half, a quarter, an eighth of it), p (far pointer),
-// a (two of v), s (descriptor table register image), m (4 or 8 by mode). Names of
+// a (two of v), s (descriptor table register image), m (4 or 8 by mode). Besides
+// SDM's letters there are X and Y: memory addressed with a vector of indices in an
+// XMM or YMM register (VSIB); the size is that of one element. Names of
 // registers stand for themselves: AL CL DX AX EAX rAX XMM0 ES…GS ST0 STi.
 //
 // attributes: lock (LOCK is allowed), i64 (not in 64-bit mode), o64 (only
@@ -74,6 +81,7 @@ const (
 	needL0
 	needL1
 	useVvvv
+	vsib
 )
 
 type prefix uint8
@@ -131,6 +139,19 @@ type def struct {
 	rm    int8 // required ModRM.rm or -1
 	mod   byte // 'm', 'r' or 0
 	args  []argSpec
+	feat  [2]uint8 // index into features, by VEX.L
+}
+
+// features are the CPUID features that the tables name; several joined by +.
+// Number 0 is none.
+var features = []string{""}
+
+func featureNumber(name string) uint8 {
+	if i := slices.Index(features, name); i >= 0 {
+		return uint8(i)
+	}
+	features = append(features, name)
+	return uint8(len(features) - 1)
 }
 
 func (d *def) matches(p prefix, modrm uint8, mode Mode, w bool, l uint8) bool {
@@ -156,6 +177,55 @@ func (d *def) matches(p prefix, modrm uint8, mode Mode, w bool, l uint8) bool {
 	return true
 }
 
+// An Encoding is one line of the tables, for tests and documentation.
+type Encoding struct {
+	Op      Op
+	Map     string // as in the tables: 1, 0f, 38, 3a, v1, v2, v3
+	Prefix  uint8  // mandatory: 0 for any, 1 for none, or 0x66, 0xf3, 0xf2
+	Opcode  uint8
+	HasRM   bool // a ModRM byte follows
+	Reg, RM int8 // required fields of the ModRM byte, or -1
+	Mod     byte // m or r where the ModRM byte must name memory or a register
+	Attr    Attr
+	Feature uint8
+	VSIB    bool
+}
+
+// Encodings lists the tables, in the order of maps and opcodes.
+func Encodings() []Encoding {
+	var out []Encoding
+	name := map[opmap]string{}
+	for n, m := range mapNames {
+		name[m] = n
+	}
+	for m := range maps {
+		for op, cands := range maps[m] {
+			for _, d := range cands {
+				e := Encoding{Op: d.op, Map: name[opmap(m)], Prefix: [...]uint8{0, 1, 0x66, 0xf3, 0xf2}[d.pfx], Opcode: uint8(op),
+					HasRM: d.modrm, Reg: d.reg, RM: d.rm, Mod: d.mod, Attr: d.attr, Feature: d.feat[1], VSIB: d.attr&vsib != 0}
+				out = append(out, e)
+			}
+		}
+	}
+	return out
+}
+
+// W1 and L1 report what an encoding asks of VEX.W and VEX.L: -1 is anything.
+func (a Attr) W1() int { return want(a, needW0, needW1) }
+
+// L1 is like W1 for VEX.L.
+func (a Attr) L1() int { return want(a, needL0, needL1) }
+
+func want(a, zero, one Attr) int {
+	switch {
+	case a&zero != 0:
+		return 0
+	case a&one != 0:
+		return 1
+	}
+	return -1
+}
+
 var maps [numMaps][256][]*def
 
 var mapNames = map[string]opmap{"1": mapOne, "0f": map0F, "38": map38, "3a": map3A, "v1": mapVex1, "v2": mapVex2, "v3": mapVex3}
@@ -173,12 +243,19 @@ var fixedArgs = map[string]argSpec{
 
 func init() {
 	for _, t := range []string{tableInteger, tableX87, tableSSE, tableAVX} {
+		var feat [2]uint8
 		for line := range strings.Lines(t) {
 			if i := strings.IndexByte(line, '#'); i >= 0 {
 				line = line[:i]
 			}
-			if f := strings.Fields(line); len(f) > 0 {
-				if err := addLine(f); err != nil {
+			f := strings.Fields(line)
+			switch {
+			case len(f) == 0:
+			case f[0] == "feature":
+				feat[0] = featureNumber(f[1])
+				feat[1] = featureNumber(f[len(f)-1])
+			default:
+				if err := addLine(f, feat); err != nil {
 					panic(fmt.Sprintf("decode: table line %q: %v", strings.TrimSpace(line), err))
 				}
 			}
@@ -186,7 +263,7 @@ func init() {
 	}
 }
 
-func addLine(f []string) error {
+func addLine(f []string, feat [2]uint8) error {
 	if len(f) < 4 {
 		return fmt.Errorf("too few fields")
 	}
@@ -194,7 +271,7 @@ func addLine(f []string) error {
 	if !ok {
 		return fmt.Errorf("no map %q", f[0])
 	}
-	d := &def{reg: -1, rm: -1}
+	d := &def{reg: -1, rm: -1, feat: feat}
 	if d.pfx, ok = prefixNames[f[1]]; !ok {
 		return fmt.Errorf("no prefix %q", f[1])
 	}
@@ -238,15 +315,18 @@ func addLine(f []string) error {
 			s, ok := fixedArgs[o]
 			if !ok {
 				s.code = o[0]
-				if s.size, ok = sizeCodes[o[1:]]; !ok || !strings.ContainsRune("EGMRIJOASCDVWUHLPQNBZK", rune(o[0])) {
+				if s.size, ok = sizeCodes[o[1:]]; !ok || !strings.ContainsRune("EGMRIJOASCDVWUHLPQNBZKXY", rune(o[0])) {
 					return fmt.Errorf("no operand %q", o)
 				}
 			}
-			if strings.IndexByte("EGMRSCDVWUPQNT", s.code) >= 0 {
+			if strings.IndexByte("EGMRSCDVWUPQNTXY", s.code) >= 0 {
 				d.modrm = true
 			}
 			if s.code == 'H' || s.code == 'B' {
 				d.attr |= useVvvv
+			}
+			if s.code == 'X' || s.code == 'Y' {
+				d.attr |= vsib
 			}
 			d.args = append(d.args, s)
 		}
