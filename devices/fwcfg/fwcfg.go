@@ -38,6 +38,9 @@ const (
 
 const signature = 0x51454d5520434647 // "QEMU CFG"
 
+// maxPad is how many zeros past its end a DMA read of an item may ask for.
+const maxPad = 1 << 20
+
 // maxName is the length of the longest file name.
 const maxName = 55
 
@@ -194,8 +197,12 @@ func (f *FWCfg) transfer(addr uint64) {
 		d = d[:min(int64(len(d)), n)]
 		f.mem.Write(pa, d)
 		f.off += len(d)
-		// Past the item's end zeros are read. Only as far as a guest can mean:
-		// memory that is not there takes time too.
+		// Past the item's end zeros are read, but not gigabytes of them: that
+		// would keep the host busy for seconds.
+		if n-int64(len(d)) > maxPad {
+			result = dmaError
+			break
+		}
 		var zero [4096]byte
 		for done := int64(len(d)); done < n; done += int64(len(zero)) {
 			f.mem.Write(pa+uint64(done), zero[:min(n-done, int64(len(zero)))])
