@@ -634,6 +634,18 @@ func (b *Board) Reset() {
 	b.acpiAt = 0
 }
 
+// Free gives the board's memory back to the host. Nothing may use the board,
+// or run on it, after.
+func (b *Board) Free() {
+	b.ram.Free()
+	if b.rom != nil {
+		b.rom.Free()
+	}
+	if b.VGA != nil {
+		b.VGA.Free()
+	}
+}
+
 // DirectBoot does what a BIOS does before it starts a system, for a kernel that
 // is booted without one: it places the ACPI tables in memory, makes
 // 0xc0000-0xfffff RAM, gives PCI functions their addresses and interrupts and

@@ -30,6 +30,7 @@ func testBoard(t testing.TB, change func(*BoardConfig)) (*Board, *devices.Manual
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(b.Free)
 	return b, clock
 }
 

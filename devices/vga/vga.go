@@ -60,6 +60,7 @@ type VGA struct {
 	*pci.Function
 	clock devices.Clock
 	vram  *mmu.Block
+	rom   *mmu.Block // nil without an option ROM
 	touch func(off, size uint64) // tells the engines of a change of vram
 
 	mu       sync.Mutex
@@ -111,10 +112,19 @@ func New(clock devices.Clock, mem *mmu.Memory, rom []byte) (*VGA, error) {
 			return nil, err
 		}
 		copy(blk.Bytes, rom)
+		v.rom = blk
 		v.AddBAR(pci.ROMBAR, pci.BAR{Size: size, Block: blk})
 	}
 	v.Reset()
 	return v, nil
+}
+
+// Free gives video memory back to the host. Nothing may use the adapter after.
+func (v *VGA) Free() {
+	v.vram.Free()
+	if v.rom != nil {
+		v.rom.Free()
+	}
 }
 
 // Attach puts the adapter's ports on the port bus.
