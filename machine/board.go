@@ -25,6 +25,7 @@ import (
 	"hotblock/devices/pit"
 	"hotblock/devices/pm"
 	"hotblock/devices/rtc"
+	"hotblock/devices/smbios"
 	"hotblock/devices/uart"
 	"hotblock/devices/vga"
 	"hotblock/mmu"
@@ -39,8 +40,12 @@ const (
 	PCI32End  = 0xfec00000
 	PCI64End  = 1 << 39
 
-	rsdpAddr = 0xf0000 // for direct boot
-	ebda     = 0x9fc00 // end of conventional memory
+	// For direct boot: ACPI's root pointer, SMBIOS entry point and tables.
+	rsdpAddr   = 0xf0000
+	smbiosAddr = 0xf0040
+	smbiosTab  = 0xf1000
+
+	ebda = 0x9fc00 // end of conventional memory
 )
 
 // MinRAM is the least memory a board is built with, in bytes.
@@ -481,11 +486,14 @@ func (b *Board) firmware() error {
 		}
 	}
 	b.tables = acpi.Build(ac)
+	anchor, tables := smbios.Build(smbios.Config{CPUs: b.cfg.CPUs, RAM: b.cfg.RAM}, smbiosTab)
 	files := map[string][]byte{
 		"etc/e820":          e820,
 		acpi.FileTables:     b.tables.Blob,
 		acpi.FileRSDP:       b.tables.RSDP,
 		acpi.FileLoader:     b.tables.Loader(),
+		smbios.FileAnchor:   anchor,
+		smbios.FileTables:   tables,
 		"etc/system-states": {128, 0, 0, 129, 128, 128},
 	}
 	if b.cfg.BootMenu {
@@ -667,6 +675,9 @@ func (b *Board) DirectBoot() (rsdp uint64, err error) {
 	blob, root := b.tables.Place(b.acpiAt)
 	b.Mem.Write(b.acpiAt, blob)
 	b.Mem.Write(rsdpAddr, root)
+	anchor, tables := smbios.Build(smbios.Config{CPUs: b.cfg.CPUs, RAM: b.cfg.RAM}, smbiosTab)
+	b.Mem.Write(smbiosAddr, anchor)
+	b.Mem.Write(smbiosTab, tables)
 
 	b.PM.FirmwareInit(b.PCI)
 	b.IDE.FirmwareInit(b.PCI)
