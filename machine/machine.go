@@ -223,7 +223,29 @@ func (m *Machine) startCPU() {
 	}
 	c.Seg[x86.CS] = seg(e.CS)
 	c.TR, c.LDTR = seg(e.TR), seg(e.LDT)
+	setMTRRs(c)
 	c.Refresh()
+}
+
+// setMTRRs sets the memory type range registers as firmware leaves them (SDM
+// volume 3, 12.11): memory is write-back but for the VGA window, the ROM area,
+// and the top gigabyte below 4 GiB, where devices are.
+func setMTRRs(c *interp.CPU) {
+	const (
+		uncached     = 0
+		writeProtect = 5
+		writeBack    = 6
+		enable       = 1<<11 | 1<<10 // all, and the fixed ranges
+		valid        = 1 << 11
+		physMask     = 1<<x86.PhysBits - 1
+	)
+	all := func(typ uint64) uint64 { return typ * 0x0101010101010101 }
+	c.MTRRFix[0], c.MTRRFix[1], c.MTRRFix[2] = all(writeBack), all(writeBack), all(uncached)
+	for i := 3; i < len(c.MTRRFix); i++ {
+		c.MTRRFix[i] = all(writeProtect)
+	}
+	c.MTRRVar[0], c.MTRRVar[1] = 0xc0000000|uncached, physMask&^(1<<30-1)|valid
+	c.MTRRDefType = enable | writeBack
 }
 
 // end notes why the machine ends, and stops the CPU. Only the first call counts.
