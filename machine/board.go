@@ -149,6 +149,7 @@ type Board struct {
 	acpiAt uint64
 	// pitLine and rtcLine are cut while the HPET replaces PIT and RTC.
 	pitLine, rtcLine *gate
+	ferr             devices.IRQLine
 }
 
 // gate is a wire with a switch in it.
@@ -282,6 +283,10 @@ func (b *Board) interrupts() {
 // IRQ returns a new source of an ISA interrupt line.
 func (b *Board) IRQ(n int) devices.IRQLine { return b.lines[n&15].Source() }
 
+// FERR is the CPU's pin that reports an x87 exception where CR0.NE is clear: it
+// raises IRQ 13, which a write to port 0xf0 lowers.
+func (b *Board) FERR() { b.ferr.Set(true) }
+
 // legacy builds what sits at fixed ports.
 func (b *Board) legacy() {
 	b.pitLine, b.rtcLine = &gate{out: b.IRQ(0)}, &gate{out: b.IRQ(8)}
@@ -308,6 +313,8 @@ func (b *Board) legacy() {
 	exit := debugport.Exit{Do: b.cfg.OnExit}
 	exit.Attach(b.Ports, 0xf4, 4)
 	exit.Attach(b.Ports, 0x501, 4)
+	b.ferr = b.IRQ(13)
+	b.Ports.Claim(0xf0, 2, 1, devices.PortFuncs{Write: func(uint16, int, uint32) { b.ferr.Set(false) }})
 	b.POST = &debugport.POST{}
 	b.Ports.Claim(0x80, 1, 1, b.POST)
 	b.DMA = dma.New()
@@ -631,6 +638,7 @@ func (b *Board) Reset() {
 		}
 	}
 	b.FWCfg.Reset()
+	b.ferr.Set(false)
 	b.IDE.Reset()
 	b.DMA.Reset()
 	if b.VGA != nil {

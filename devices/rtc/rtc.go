@@ -67,6 +67,10 @@ type RTC struct {
 	ram    [128]byte
 	epoch  int64 // Unix time in ns when the clock was 0
 	frozen int64 // the date while SET is on
+	// staged are the date registers written while SET is on: they are put
+	// together when it goes off, since a date on the way from one to another,
+	// such as 31 February, must not be corrected.
+	staged map[byte]byte
 	seen   int64 // clock time up to which the flags were worked out
 	timer  devices.Timer
 	timeAt int64
@@ -296,6 +300,9 @@ func (r *RTC) ReadPort(port uint16, _ int) uint32 {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if v, ok := r.staged[r.index]; ok {
+		return uint32(v)
+	}
 	d := r.date()
 	switch r.index {
 	case regSec:
@@ -353,7 +360,14 @@ func (r *RTC) WritePort(port uint16, _ int, v uint32) {
 	switch r.index {
 	case regSec, regMin, regHour, regDay, regMonth, regYear, regCentury, regCenturyPS2:
 		r.look()
-		r.setDate(b)
+		if r.ram[regB]&bSet != 0 {
+			if r.staged == nil {
+				r.staged = map[byte]byte{}
+			}
+			r.staged[r.index] = b
+		} else {
+			r.setDate(r.index, b)
+		}
 	case regWeekday: // follows from the date
 	case regA:
 		r.look()
@@ -365,6 +379,16 @@ func (r *RTC) WritePort(port uint16, _ int, v uint32) {
 		was := r.nowNS()
 		if b&bSet != 0 {
 			b &^= bUIE
+		}
+		if b&bSet == 0 && r.staged != nil {
+			for _, i := range []byte{regCentury, regCenturyPS2, regYear, regMonth, regDay, regHour, regMin, regSec} {
+				if v, ok := r.staged[i]; ok {
+					r.frozen = was
+					r.setDate(i, v)
+					was = r.frozen
+				}
+			}
+			r.staged = nil
 		}
 		r.ram[regB] = b
 		r.setNow(was)
@@ -382,13 +406,13 @@ func (r *RTC) setNow(ns int64) {
 	r.seen = r.clock.Now()
 }
 
-// setDate replaces the field that the index selects.
-func (r *RTC) setDate(b byte) {
+// setDate replaces the field of register i.
+func (r *RTC) setDate(i, b byte) {
 	ns := r.nowNS()
 	d := time.Unix(0, ns).UTC()
 	y, mo, day := d.Date()
 	h, mi, s := d.Clock()
-	switch r.index {
+	switch i {
 	case regSec:
 		s = r.dec(b)
 	case regMin:
@@ -406,7 +430,7 @@ func (r *RTC) setDate(b byte) {
 	}
 	// A day past the month's end shall not carry: the guest sets day, month and
 	// year one at a time, in any order.
-	if r.index != regDay {
+	if i != regDay {
 		if last := time.Date(y, mo+1, 0, 0, 0, 0, 0, time.UTC).Day(); day > last {
 			day = last
 		}

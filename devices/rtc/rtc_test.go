@@ -61,7 +61,7 @@ func TestDate(t *testing.T) {
 func TestSetDate(t *testing.T) {
 	r := newRig(start)
 	r.set(0x0b, 0x82)
-	for _, x := range [][2]uint32{{9, 0x30}, {8, 0x12}, {7, 0x31}, {4, 0x23}, {2, 0x59}, {0, 0x50}} {
+	for _, x := range [][2]uint32{{0, 0x50}, {2, 0x59}, {4, 0x23}, {7, 0x31}, {8, 0x12}, {9, 0x30}} {
 		r.set(x[0], x[1])
 	}
 	r.clock.Advance(5e9)

@@ -60,7 +60,7 @@ type VGA struct {
 	*pci.Function
 	clock devices.Clock
 	vram  *mmu.Block
-	rom   *mmu.Block // nil without an option ROM
+	rom   *mmu.Block             // nil without an option ROM
 	touch func(off, size uint64) // tells the engines of a change of vram
 
 	mu       sync.Mutex
