@@ -164,6 +164,7 @@ func (m *Machine) connectCPU(model *x86.Model) {
 	}
 	b.Connect(0, c)
 	c.OnTSCChange = apic.TSCChanged
+	c.FERR = b.FERR
 }
 
 // load puts what the machine boots into its memory.

@@ -1,0 +1,201 @@
+// Package guesttest runs a machine in a test and talks to its serial console, as
+// expect does.
+package guesttest
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"hotblock/boot/fetch/fetchtest"
+	"hotblock/boot/initramfs"
+	"hotblock/devices/chardev"
+	"hotblock/machine"
+)
+
+// Engines are the engines that every guest test runs on.
+var Engines = []string{"interp"}
+
+// Prompt is what the shell of the test initramfs prints.
+const Prompt = "hotblock:~# "
+
+// console is a serial back end that keeps all output and feeds input as the
+// device takes it.
+type console struct {
+	mu    sync.Mutex
+	out   bytes.Buffer
+	more  chan struct{}
+	in    []byte
+	front chardev.Frontend
+}
+
+func (c *console) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	c.out.Write(p)
+	c.mu.Unlock()
+	select {
+	case c.more <- struct{}{}:
+	default:
+	}
+	return len(p), nil
+}
+
+func (c *console) Start(f chardev.Frontend) error {
+	c.mu.Lock()
+	c.front = f
+	c.mu.Unlock()
+	return nil
+}
+
+func (c *console) Room() { go c.feed() }
+
+func (c *console) feed() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.front == nil || len(c.in) == 0 {
+		return
+	}
+	n := c.front.Receive(c.in)
+	c.in = c.in[n:]
+}
+
+func (c *console) Close() error { return nil }
+
+// Guest is a running machine.
+type Guest struct {
+	M    *machine.Machine
+	t    testing.TB
+	con  *console
+	pos  int // how much of the output Expect has consumed
+	done chan struct{}
+	exit machine.Exit
+	err  error
+	stop context.CancelFunc
+}
+
+// Start builds a machine with a serial console from cfg and runs it. The machine
+// is stopped when the test ends.
+func Start(t testing.TB, cfg *machine.Config) *Guest {
+	t.Helper()
+	g := &Guest{t: t, con: &console{more: make(chan struct{}, 1)}, done: make(chan struct{})}
+	cfg.Serial = []chardev.Spec{{}}
+	cfg.Host.Serial = []chardev.Backend{g.con}
+	m, err := machine.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.M = m
+	ctx, stop := context.WithCancel(context.Background())
+	g.stop = stop
+	go func() {
+		g.exit, g.err = m.Run(ctx)
+		close(g.done)
+	}()
+	t.Cleanup(func() {
+		stop()
+		<-g.done
+		m.Close()
+	})
+	return g
+}
+
+// Debian returns the configuration of Debian's kernel of a flavour (cloud or
+// generic) with the test initramfs, which has extra files in it: path to
+// contents, executable.
+func Debian(t testing.TB, flavour, engine string, extra map[string][]byte) *machine.Config {
+	t.Helper()
+	cfg := machine.DefaultConfig()
+	cfg.Accel = engine
+	cfg.Kernel = fetchtest.Kernel(t, flavour)
+	cfg.Cmdline = "console=ttyS0"
+	cfg.CmdlineLinux = "cryptomgr.notests"
+	busybox, err := os.ReadFile(fetchtest.File(t, "busybox-static", "bin/busybox"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := initramfs.Options{Busybox: busybox}
+	for name, data := range extra {
+		o.Extra = append(o.Extra, initramfs.File{Name: name, Mode: 0o755, Data: data})
+	}
+	if cfg.InitrdData, err = initramfs.Build(o); err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// Output is everything that the guest has printed.
+func (g *Guest) Output() string {
+	g.con.mu.Lock()
+	defer g.con.mu.Unlock()
+	return g.con.out.String()
+}
+
+// Expect waits until the guest prints text, after what earlier calls have seen,
+// and returns what came before it. Carriage returns are left out.
+func (g *Guest) Expect(text string, timeout time.Duration) string {
+	g.t.Helper()
+	limit := time.After(timeout)
+	for {
+		out := strings.ReplaceAll(g.Output(), "\r", "")
+		if i := strings.Index(out[min(g.pos, len(out)):], text); i >= 0 {
+			before := out[g.pos : g.pos+i]
+			g.pos += i + len(text)
+			return before
+		}
+		select {
+		case <-g.con.more:
+		case <-g.done:
+			out := strings.ReplaceAll(g.Output(), "\r", "")
+			if strings.Contains(out[min(g.pos, len(out)):], text) {
+				continue
+			}
+			g.t.Fatalf("the machine ended (%+v, %v) before it printed %q; the end of its output:\n%s", g.exit, g.err, text, tail(out))
+		case <-limit:
+			g.t.Fatalf("no %q in %v; the end of the output:\n%s", text, timeout, tail(out))
+		}
+	}
+}
+
+func tail(s string) string { return s[max(0, len(s)-3000):] }
+
+// Send types text on the console.
+func (g *Guest) Send(text string) {
+	g.con.mu.Lock()
+	g.con.in = append(g.con.in, text...)
+	g.con.mu.Unlock()
+	g.con.feed()
+}
+
+// Shell runs a command in the guest's shell and returns its output and exit
+// status.
+func (g *Guest) Shell(cmd string, timeout time.Duration) (out string, status int) {
+	g.t.Helper()
+	// The marks are put together by the shell, so that the echo of the command
+	// does not hold them.
+	g.Send("echo BE''GIN; " + cmd + "; echo E''ND $?\n")
+	g.Expect("BEGIN\n", timeout)
+	out = g.Expect("END ", timeout)
+	if _, err := fmt.Sscanf(g.Expect("\n", timeout), "%d", &status); err != nil {
+		g.t.Fatalf("%s: no exit status: %v", cmd, err)
+	}
+	return out, status
+}
+
+// Wait waits for the machine to end.
+func (g *Guest) Wait(timeout time.Duration) machine.Exit {
+	g.t.Helper()
+	select {
+	case <-g.done:
+	case <-time.After(timeout):
+		g.t.Fatalf("the machine did not end in %v; the end of its output:\n%s", timeout, tail(g.Output()))
+	}
+	if g.err != nil {
+		g.t.Fatal(g.err)
+	}
+	return g.exit
+}
