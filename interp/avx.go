@@ -409,7 +409,7 @@ func init() {
 	both("vcvtsi2ss", func(c *CPU, o *Op) *Op {
 		c.checkAVX(o)
 		r, fl := softfp.Float32FromInt(c.intArg(o, 2), c.MXCSR)
-		c.simdFlags(o, fl)
+		c.scalarFlags(o, fl)
 		a := c.xmm(o.src)
 		*c.xmm(o.dst) = simd.V128{a[0]>>32<<32 | uint64(r), a[1]}
 		c.clearUpper(o.dst)
@@ -418,7 +418,7 @@ func init() {
 	both("vcvtsi2sd", func(c *CPU, o *Op) *Op {
 		c.checkAVX(o)
 		r, fl := softfp.Float64FromInt(c.intArg(o, 2), c.MXCSR)
-		c.simdFlags(o, fl)
+		c.scalarFlags(o, fl)
 		*c.xmm(o.dst) = simd.V128{r, c.xmm(o.src)[1]}
 		c.clearUpper(o.dst)
 		return o.next
@@ -774,13 +774,10 @@ func gather(index, size uint) opFunc {
 		d, m, x := &c.V[o.dst&15], &c.V[o.x.Args[2].Reg&15], &c.V[o.x.VIndex.Reg&15]
 		n := uint(16) << o.x.VexL / max(index, size)
 		width := n * size // bytes that the destination gets
-		for i := range n {
-			// Each mask is the element's top bit, spread.
-			setElement(m, i, size, uint64(int64(element(m, i, size)<<(64-size*8))>>63))
-		}
 		base := c.R[o.base&31] + o.disp
 		for i := range n {
-			if element(m, i, size) == 0 {
+			if element(m, i, size)>>(size*8-1) == 0 {
+				setElement(m, i, size, 0)
 				continue
 			}
 			k := element(x, i, index)

@@ -172,6 +172,7 @@ func init() {
 				t[0], t[1] = b[0], 0
 				b = t
 			}
+			c.enterMMX() // even if there is an exception
 			c.simdFlags(o, f(t, b, b, c.MXCSR))
 			c.setMM(o.dst, t[0])
 			return o.next
@@ -181,14 +182,17 @@ func init() {
 	onVec("cvttps2pi", vecForms{mmx: toMMX(softfp.CVTTPS2DQ), load: toMMX(softfp.CVTTPS2DQ)})
 	onVec("cvtpd2pi", vecForms{mmx: toMMX(softfp.CVTPD2DQ), load: toMMX(softfp.CVTPD2DQ)})
 	onVec("cvttpd2pi", vecForms{mmx: toMMX(softfp.CVTTPD2DQ), load: toMMX(softfp.CVTTPD2DQ)})
+	// With a source in memory these have nothing to do with MMX.
 	pi2ps := func(c *CPU, o *Op) *Op {
 		c.checkSSE(o)
-		c.checkMMX(o)
+		if o.cc&vMem == 0 {
+			c.checkMMX(o)
+			c.enterMMX()
+		}
 		t := &c.vtmp[1]
 		t[0], t[1] = c.b64(o), 0
 		c.simdFlags(o, softfp.CVTDQ2PS(t, t, t, c.MXCSR))
 		c.xmm(o.dst)[0] = t[0]
-		c.enterMMX()
 		return o.next
 	}
 	onVec("cvtpi2ps", vecForms{mmx: pi2ps, load: pi2ps})

@@ -91,7 +91,7 @@ func sseScalar32(f func(a, b, m uint32) (uint32, uint32)) opFunc {
 		b := c.b128(o)
 		d := c.xmm(o.dst)
 		r, fl := f(uint32(d[0]), uint32(b[0]), c.MXCSR)
-		c.simdFlags(o, fl)
+		c.scalarFlags(o, fl)
 		d[0] = d[0]>>32<<32 | uint64(r)
 		return o.next
 	}
@@ -103,7 +103,7 @@ func sseScalar64(f func(a, b uint64, m uint32) (uint64, uint32)) opFunc {
 		b := c.b128(o)
 		d := c.xmm(o.dst)
 		r, fl := f(d[0], b[0], c.MXCSR)
-		c.simdFlags(o, fl)
+		c.scalarFlags(o, fl)
 		d[0] = r
 		return o.next
 	}
@@ -221,7 +221,7 @@ func init() {
 	both("cvtsi2ss", func(c *CPU, o *Op) *Op {
 		c.checkSSE(o)
 		r, fl := softfp.Float32FromInt(c.intArg(o, 1), c.MXCSR)
-		c.simdFlags(o, fl)
+		c.scalarFlags(o, fl)
 		d := c.xmm(o.dst)
 		d[0] = d[0]>>32<<32 | uint64(r)
 		return o.next
@@ -229,7 +229,7 @@ func init() {
 	both("cvtsi2sd", func(c *CPU, o *Op) *Op {
 		c.checkSSE(o)
 		r, fl := softfp.Float64FromInt(c.intArg(o, 1), c.MXCSR)
-		c.simdFlags(o, fl)
+		c.scalarFlags(o, fl)
 		c.xmm(o.dst)[0] = r
 		return o.next
 	})
@@ -261,7 +261,7 @@ func comi(double, signal bool) opFunc {
 		return func(c *CPU, o *Op) *Op {
 			b := c.b128(o)
 			ef, fl := softfp.Comi64(c.xmm(o.dst)[0], b[0], signal, c.MXCSR)
-			c.simdFlags(o, fl)
+			c.scalarFlags(o, fl)
 			c.setFlags(uint64(ef))
 			return o.next
 		}
@@ -269,7 +269,7 @@ func comi(double, signal bool) opFunc {
 	return func(c *CPU, o *Op) *Op {
 		b := c.b128(o)
 		ef, fl := softfp.Comi32(uint32(c.xmm(o.dst)[0]), uint32(b[0]), signal, c.MXCSR)
-		c.simdFlags(o, fl)
+		c.scalarFlags(o, fl)
 		c.setFlags(uint64(ef))
 		return o.next
 	}
@@ -293,7 +293,7 @@ func toInt(double, trunc bool) opFunc {
 			r32, fl = softfp.Int32From32(uint32(b[0]), trunc, c.MXCSR)
 			r = uint64(r32)
 		}
-		c.simdFlags(o, fl)
+		c.scalarFlags(o, fl)
 		c.R[o.dst&15] = r
 		return o.next
 	}

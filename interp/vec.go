@@ -207,6 +207,16 @@ func (c *CPU) simdFlags(o *Op, fl uint32) {
 	}
 }
 
+// scalarFlags is simdFlags for operations on one element that do not know of
+// masks: an unmasked exception that comes before the operation keeps those of the
+// result from being reported (SDM volume 1, 4.9.2).
+func (c *CPU) scalarFlags(o *Op, fl uint32) {
+	if softfp.Unmasked(fl&(softfp.IE|softfp.DE|softfp.ZE), c.MXCSR) != 0 {
+		fl &= softfp.IE | softfp.DE | softfp.ZE
+	}
+	c.simdFlags(o, fl)
+}
+
 // Registration. A vector mnemonic has a handler for each of its encodings.
 type vecForms struct {
 	mmx, reg, load, store opFunc // MMX; r/m a register; r/m in memory and read; r/m in memory and written

@@ -289,7 +289,7 @@ prefixes:
 	}
 	var d *def
 	for _, c := range cands {
-		if c.matches(pfx, modrm, mode, in.RexW, in.VexL) {
+		if c.matches(pfx, modrm, mode, in.RexW, in.VexL) && (c.attr&noRexB == 0 || rex&1 == 0) {
 			d = c
 			break
 		}

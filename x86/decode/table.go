@@ -34,7 +34,7 @@ import (
 //
 // attributes: lock (LOCK is allowed), i64 (not in 64-bit mode), o64 (only
 // there), d64 (operand size is 64 there by default), f64 (always), w0, w1, l0, l1
-// (required VEX or REX bits), b (operand size is a byte), regonly (mod is
+// (required VEX or REX bits), norexb (REX.B must be 0), b (operand size is a byte), regonly (mod is
 // ignored: always a register).
 
 // Op is a mnemonic. Numbers are given out when the package is initialised and
@@ -82,6 +82,7 @@ const (
 	needL1
 	useVvvv
 	vsib
+	noRexB
 )
 
 type prefix uint8
@@ -216,6 +217,9 @@ func (a Attr) W1() int { return want(a, needW0, needW1) }
 // L1 is like W1 for VEX.L.
 func (a Attr) L1() int { return want(a, needL0, needL1) }
 
+// UsesVvvv reports whether VEX.vvvv is an operand.
+func (a Attr) UsesVvvv() bool { return a&useVvvv != 0 }
+
 func want(a, zero, one Attr) int {
 	switch {
 	case a&zero != 0:
@@ -231,7 +235,7 @@ var maps [numMaps][256][]*def
 var mapNames = map[string]opmap{"1": mapOne, "0f": map0F, "38": map38, "3a": map3A, "v1": mapVex1, "v2": mapVex2, "v3": mapVex3}
 var prefixNames = map[string]prefix{"-": pfxAny, "np": pfxNone, "66": pfx66, "f3": pfxF3, "f2": pfxF2}
 var attrNames = map[string]Attr{"lock": LockOK, "i64": Not64, "o64": Only64, "d64": Default64, "f64": Force64,
-	"b": ByteOp, "regonly": RegOnly, "w0": needW0, "w1": needW1, "l0": needL0, "l1": needL1}
+	"b": ByteOp, "regonly": RegOnly, "norexb": noRexB, "w0": needW0, "w1": needW1, "l0": needL0, "l1": needL1}
 var sizeCodes = map[string]sizeCode{"": 0, "b": 1, "w": 2, "d": 4, "q": 8, "t": 10, "o": 16, "v": szV, "z": szZ, "y": szY,
 	"x": szX, "h": szH, "f": szF, "e": szE, "p": szP, "a": szA, "s": szS, "m": szM}
 var fixedArgs = map[string]argSpec{

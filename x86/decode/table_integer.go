@@ -141,7 +141,7 @@ const tableInteger = `
 1 - 8d lea Gv,M
 1 - 8e mov Sw,Ew
 1 - 8f/0 pop Ev d64
-1 f3 90 pause
+1 f3 90 pause norexb
 1 - 90+ xchg Zv,rAX
 1 - 98 cbw
 1 - 99 cwd
