@@ -15,9 +15,10 @@ package interp
 // are not looked at on a hit: supervisor under SMAP, user, supervisor without
 // SMAP, and one that is never filled, for CPL 3 code that checks alignment.
 //
-// Entries that were filled are listed, so that a flush touches only those.
+// Bitmaps say which entries are in use, so that a flush touches only those.
 
 import (
+	"math/bits"
 	"unsafe"
 
 	"hotblock/mmu"
@@ -31,17 +32,13 @@ type tlbEntry struct {
 	host unsafe.Pointer
 }
 
-type tlbFill struct {
-	idx    uint16
-	write  bool
-	global bool
-	page   uint64
+type tlbSet struct {
+	r, w [tlbSize]tlbEntry
+	// Which entries are in use, and which of those are global.
+	rUsed, wUsed, rGlobal, wGlobal tlbBits
 }
 
-type tlbSet struct {
-	r, w   [tlbSize]tlbEntry
-	filled []tlbFill
-}
+type tlbBits [tlbSize / 64]uint64
 
 // Indices into CPU.tlbs.
 const (
@@ -61,25 +58,21 @@ func (t *tlbSet) init() {
 func tlbInvalid(i int) uint64 { return uint64(i^1) << 12 }
 
 func (t *tlbSet) flush(all bool) {
-	kept := t.filled[:0]
-	for _, f := range t.filled {
-		if f.global && !all {
-			kept = append(kept, f)
-			continue
-		}
-		t.drop(f)
-	}
-	t.filled = kept
+	flushArray(&t.r, &t.rUsed, &t.rGlobal, all)
+	flushArray(&t.w, &t.wUsed, &t.wGlobal, all)
 }
 
-func (t *tlbSet) drop(f tlbFill) {
-	a := &t.r
-	if f.write {
-		a = &t.w
-	}
-	// The slot may hold a later page, which has an item of its own.
-	if a[f.idx].tag == f.page {
-		a[f.idx] = tlbEntry{tag: tlbInvalid(int(f.idx))}
+func flushArray(a *[tlbSize]tlbEntry, used, global *tlbBits, all bool) {
+	for i := range used {
+		drop := used[i]
+		if !all {
+			drop &^= global[i]
+		}
+		used[i] &^= drop
+		for ; drop != 0; drop &= drop - 1 {
+			k := i*64 + bits.TrailingZeros64(drop)
+			a[k] = tlbEntry{tag: tlbInvalid(k)}
+		}
 	}
 }
 
@@ -95,35 +88,29 @@ func (t *tlbSet) flushPage(page uint64) {
 
 // dropHostWrites removes write entries that point at a page of host memory.
 func (t *tlbSet) dropHostWrites(host unsafe.Pointer) {
-	for _, f := range t.filled {
-		if f.write && t.w[f.idx].host == host {
-			t.w[f.idx] = tlbEntry{tag: tlbInvalid(int(f.idx))}
+	for i, used := range t.wUsed {
+		for ; used != 0; used &= used - 1 {
+			if k := i*64 + bits.TrailingZeros64(used); t.w[k].host == host {
+				t.w[k] = tlbEntry{tag: tlbInvalid(k)}
+			}
 		}
 	}
 }
 
 func (t *tlbSet) fill(page uint64, write, global bool, host unsafe.Pointer) {
 	i := page >> 12 & (tlbSize - 1)
-	a := &t.r
+	a, used, glob := &t.r, &t.rUsed, &t.rGlobal
 	if write {
-		a = &t.w
+		a, used, glob = &t.w, &t.wUsed, &t.wGlobal
 	}
 	a[i] = tlbEntry{page, host}
-	if len(t.filled) >= 4*tlbSize {
-		// Mostly items that later fills displaced.
-		kept := t.filled[:0]
-		for _, f := range t.filled {
-			b := &t.r
-			if f.write {
-				b = &t.w
-			}
-			if b[f.idx].tag == f.page && f.page != page {
-				kept = append(kept, f)
-			}
-		}
-		t.filled = kept
+	bit := uint64(1) << (i & 63)
+	used[i>>6] |= bit
+	if global {
+		glob[i>>6] |= bit
+	} else {
+		glob[i>>6] &^= bit
 	}
-	t.filled = append(t.filled, tlbFill{uint16(i), write, global, page})
 }
 
 // A fetchTLB maps linear pages to decoded code.
