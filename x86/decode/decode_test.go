@@ -21,6 +21,7 @@ var (
 	symbol   = regexp.MustCompile(` *(<.*>|#.*)$`)
 	noIndex  = regexp.MustCompile(`\+[re]iz\*\d`)
 	prefixes = regexp.MustCompile(`^((rep|repz|repnz|repe|repne|lock|cs|ds|es|ss|fs|gs|data16|addr32|addr16|bnd|notrack|xacquire|xrelease|rex(\.[WRXB]+)?) +)+`)
+	fma4     = regexp.MustCompile(`^vfn?m(add|sub|addsub|subadd)[ps][sd]$`)
 	cmpAlias = regexp.MustCompile(`^(v?cmp)([a-z_]+?)(ps|pd|ss|sd)$`)
 )
 
@@ -32,6 +33,7 @@ func normalise(s string) (mnemonic, operands string) {
 	operands = strings.TrimSpace(operands)
 	operands = noIndex.ReplaceAllString(operands, "")
 	operands = strings.ReplaceAll(operands, "+0x0]", "]")
+	operands = strings.ReplaceAll(operands, "st(0)", "st")
 	return
 }
 
@@ -100,7 +102,7 @@ func format(in *Inst, pc uint64) string {
 			s = "ymm" + strconv.Itoa(int(a.Reg))
 		case ST:
 			s = "st"
-			if a.Reg != 0 || in.NArgs == 1 || in.NArgs == 2 && n == 1 && in.Args[0].Reg == 0 && in.Opcode < 0xdc {
+			if a.Reg != 0 {
 				s = fmt.Sprintf("st(%d)", a.Reg)
 			}
 		case One:
@@ -227,8 +229,11 @@ func compareObjdump(t *testing.T, objdump, file string) {
 			continue // data
 		}
 		n++
+		if raw[0] == 0x9b {
+			continue // WAIT and the instruction after it as one
+		}
 		mnem, ops := normalise(text)
-		if evex(raw) || notDecoded(mnem) {
+		if evex(raw) || notDecoded(mnem) || fma4.MatchString(mnem) {
 			skipped[mnem]++
 			continue
 		}
@@ -312,14 +317,15 @@ func notDecoded(m string) bool {
 
 // TestX86asm compares lengths with package x86asm, on instructions made from the
 // tables. Where it is known to be wrong it is not asked: it knows no CLAC and STAC,
-// RDSEED, RDPID, WBNOINVD and protection keys, takes ENDBR64, ADCX and ADOX for
+// RDSEED, RDPID, WBNOINVD and protection keys, reads memory operands into moves to
+// control registers, takes ENDBR64, ADCX and ADOX for
 // prefixes, and the length of VZEROUPPER wrongly.
 func TestX86asm(t *testing.T) {
 	wrong := map[string]bool{"clac": true, "stac": true, "rdseed": true, "rdpid": true, "rdpkru": true, "wrpkru": true, "wbnoinvd": true,
 		"endbr64": true, "endbr32": true, "adcx": true, "adox": true, "vzeroupper": true, "vzeroall": true}
 	seen := 0
 	for _, e := range Encodings() {
-		if e.Map[0] == 'v' || e.Attr&Not64 != 0 || wrong[e.Op.String()] || e.Map == "38" && e.Opcode >= 0xc8 && e.Opcode < 0xd0 {
+		if e.Map[0] == 'v' || e.Attr&Not64 != 0 || wrong[e.Op.String()] || e.Map == "38" && e.Opcode >= 0xc8 && e.Opcode < 0xd0 || e.Attr&RegOnly != 0 {
 			continue
 		}
 		var code []byte
