@@ -27,6 +27,8 @@ func integer(e *decode.Encoding) bool {
 	switch {
 	case e.Map == "1" && (e.Opcode == 0x8e || e.Opcode == 0xa0 || e.Opcode == 0xa1 || e.Opcode == 0xa2 || e.Opcode == 0xa3): // to segment registers, absolute addresses
 		return false
+	case e.Map == "0f" && e.Opcode == 0x0d && e.Mod == 'r':
+		return false
 	case e.Map == "0f" && (e.Opcode >= 0x20 && e.Opcode <= 0x23 || e.Opcode&0xf6 == 0xa0): // control registers; push and pop FS, GS
 		return false
 	}
