@@ -20,7 +20,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -75,15 +77,17 @@ func TestPrograms(t *testing.T) {
 			t.Parallel()
 			p := load(t, f)
 			img := assemble(t, nasm, f)
+			var failed []uint64
+			defer func() { showLines(t, img+".lst", failed) }()
 			var want *result
 			if qemu != "" && p["qemu-differs"] == "" {
 				r := runQEMU(t, qemu, img, p)
-				p.check(t, "QEMU", r)
+				failed = append(failed, p.check(t, "QEMU", r)...)
 				want = &r
 			}
 			for _, e := range engines {
 				r := runHere(t, e, img, p)
-				p.check(t, e, r)
+				failed = append(failed, p.check(t, e, r)...)
 				if want != nil && r.output != want.output {
 					t.Errorf("%s and QEMU disagree.\n%s:\n%s\nQEMU:\n%s", e, e, r.output, want.output)
 				}
@@ -116,17 +120,22 @@ func load(t *testing.T, file string) directives {
 	return d
 }
 
-func (d directives) check(t *testing.T, who string, r result) {
+func (d directives) check(t *testing.T, who string, r result) (failed []uint64) {
 	t.Helper()
+	for _, m := range failure.FindAllStringSubmatch(r.output, -1) {
+		at, _ := strconv.ParseUint(m[1], 16, 32)
+		failed = append(failed, at)
+	}
 	if d["ends"] == "reset" {
 		if !r.reset || strings.Contains(r.output, "FAIL") {
 			t.Errorf("%s: ended with code %d and not with a reset:\n%s", who, r.code, r.output)
 		}
-		return
+		return failed
 	}
 	if r.code != 1 || !strings.HasSuffix(r.output, "PASS\n") {
 		t.Errorf("%s: ended with code %d (reset: %v) after printing:\n%s", who, r.code, r.reset, r.output)
 	}
+	return failed
 }
 
 func findNASM(t testing.TB) string {
@@ -139,12 +148,62 @@ func findNASM(t testing.TB) string {
 func assemble(t testing.TB, nasm, src string) string {
 	t.Helper()
 	img := filepath.Join(t.TempDir(), filepath.Base(src)+".bin")
-	out, err := exec.Command(nasm, "-f", "bin", "-w-label-redef-late", "-w-ea-absolute", "-I", "testdata/", "-o", img, src).CombinedOutput()
+	out, err := exec.Command(nasm, "-f", "bin", "-w-label-redef-late", "-w-ea-absolute", "-I", "testdata/", "-l", img+".lst", "-o", img, src).CombinedOutput()
 	if err != nil || len(out) != 0 {
 		t.Fatalf("nasm %s: %v\n%s", src, err, out)
 	}
 	return img
 }
+
+// failure is what the programs print where an assertion fails, and the address
+// of what follows it.
+var failure = regexp.MustCompile(`FAIL before ([0-9a-f]{8})`)
+
+// showLines logs the source lines before the addresses of failures.
+func showLines(t *testing.T, listing string, failed []uint64) {
+	if !t.Failed() {
+		return
+	}
+	b, err := os.ReadFile(listing)
+	if err != nil {
+		return
+	}
+	for _, r := range failed {
+		var text, found string
+		low := false
+		for line := range strings.Lines(string(b)) {
+			if len(line) < 40 {
+				continue
+			}
+			if strings.Contains(line, "section low") {
+				low = true
+			} else if strings.Contains(line, "section .text") {
+				low = false
+			}
+			nested := strings.HasPrefix(strings.TrimSpace(line[16:]), "<") || strings.Contains(line[36:min(len(line), 44)], "<")
+			if off, err := strconv.ParseUint(strings.TrimSpace(line[7:min(16, len(line))]), 16, 32); err == nil {
+				if low {
+					off += lowBase
+				} else {
+					off += imageBase
+				}
+				if off < r && low == (r < imageBase) {
+					found = text
+				}
+			}
+			if !nested && strings.TrimSpace(line[40:]) != "" {
+				text = strings.TrimSpace(line[:6]) + ": " + strings.TrimSpace(line[40:])
+			}
+		}
+		t.Logf("%#x is behind line %s", r, found)
+	}
+}
+
+// Where programs run: testdata/common.inc.
+const (
+	imageBase = 0x100000
+	lowBase   = 0x8000
+)
 
 func runHere(t *testing.T, engine, img string, d directives) result {
 	t.Helper()
