@@ -17,6 +17,7 @@ package interp
 
 import (
 	"errors"
+	"math/bits"
 	"sync"
 	"unsafe"
 
@@ -190,13 +191,16 @@ func (c *CPU) fetchPage() (*codePage, uint64) {
 	if e.tag == lin&^pageMask {
 		return e.page, off
 	}
-	pa, global := c.fetchTranslate(lin)
+	t := c.fetchTranslate(lin)
+	pa := t.PA
 	r := c.Mem.Find(pa)
 	if r == nil || r.Kind == mmu.IO {
 		return nil, off
 	}
 	p := c.page(r, pa)
-	*e = fetchEntry{lin &^ pageMask, p, global}
+	shift := uint8(bits.TrailingZeros64(t.PageSize))
+	*e = fetchEntry{lin &^ pageMask, p, t.Global, shift}
+	c.it.large = c.it.large || shift > 12
 	return p, off
 }
 
@@ -232,7 +236,7 @@ func (c *CPU) fetchLin(ip uint64) uint64 {
 	return (ip + c.R[x86.RSeg+x86.CS]) & c.linMask
 }
 
-func (c *CPU) fetchTranslate(lin uint64) (pa uint64, global bool) {
+func (c *CPU) fetchTranslate(lin uint64) mmu.Translation {
 	acc := mmu.Exec
 	if c.CPL == 3 {
 		acc |= mmu.User
@@ -243,7 +247,7 @@ func (c *CPU) fetchTranslate(lin uint64) (pa uint64, global bool) {
 		c.stats.PageFaults++
 		c.raiseAt(c.RIP, x86.ExcPF, code)
 	}
-	return t.PA, t.Global
+	return t
 }
 
 // markCode sets PageCode for a page about to be decoded, and takes it out of
@@ -370,6 +374,10 @@ func opPageEnd(c *CPU, o *Op) *Op {
 // the instruction pointer may wrap in the middle of a page.
 func (c *CPU) linkable(off uint64) bool { return off < mmu.PageSize && c.mode != mode16 }
 
+// noLink in Op.n keeps an instruction that crosses pages from being linked to its
+// target: it is kept by linear address and so may run in another physical page.
+const noLink = 1
+
 // opChain goes on at the head of a block that was decoded before.
 func opChain(c *CPU, o *Op) *Op { return o.tgt }
 
@@ -487,6 +495,7 @@ func opCross(c *CPU, o *Op) *Op {
 			c.fetchFault(n)
 		}
 		cr.inner, _ = c.makeOp(x, err, o.off)
+		cr.inner.n = noLink
 		cr.inner.next = &Op{fn: opPageEnd, off: o.off + uint16(cr.inner.len)}
 		if len(c.cross) >= maxCodePages {
 			clear(c.cross)
@@ -505,7 +514,7 @@ type crossKey struct {
 // be had; it raises the fault only if there are none.
 func (c *CPU) fetchBytes(b []byte) int {
 	lin := c.fetchLin(c.RIP)
-	pa, _ := c.fetchTranslate(lin)
+	pa := c.fetchTranslate(lin).PA
 	n := min(len(b), int(mmu.PageSize-lin&pageMask))
 	if !c.long {
 		n = int(min(uint64(n), uint64(c.Seg[x86.CS].Limit)-c.RIP+1))

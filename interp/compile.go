@@ -85,10 +85,27 @@ func (c *CPU) compile(x *decode.Inst, off uint16) (o Op, ends bool) {
 	return o, h.ends
 }
 
-// noTrace reports whether the single-step trap after o is held back or its own
-// business.
-func (o *Op) noTrace() bool {
-	return o.x != nil && (o.x.Op == opIDIret || o.x.Op == opIDInt3 || o.x.Op == opIDInt)
+// What EFLAGS.TF says about the single-step trap after an instruction.
+const (
+	traceBefore = iota // TF as it was before the instruction
+	traceAfter         // TF as the instruction left it
+	traceNot           // no trap: an event was delivered, which cleared TF
+)
+
+// trace says when the single-step trap after o is decided. SYSCALL and SYSRET go
+// by TF as they leave it, so that IA32_FMASK keeps the trap out of the kernel and
+// SYSRET delivers it as if the SYSCALL had just ended (SDM volume 2, SYSRET).
+func (o *Op) trace() int {
+	if o.x == nil {
+		return traceBefore
+	}
+	switch o.x.Op {
+	case opIDInt3, opIDInt, opIDInt1:
+		return traceNot
+	case opIDSyscall, opIDSysret:
+		return traceAfter
+	}
+	return traceBefore
 }
 
 // keepsRF reports whether o sets EFLAGS.RF itself.
@@ -98,4 +115,8 @@ var (
 	opIDIret = decode.MustOp("iret")
 	opIDInt3 = decode.MustOp("int3")
 	opIDInt  = decode.MustOp("int")
+	opIDInt1 = decode.MustOp("int1")
+
+	opIDSyscall = decode.MustOp("syscall")
+	opIDSysret  = decode.MustOp("sysret")
 )

@@ -39,7 +39,7 @@ func (c *CPU) branchTo(o *Op) *Op {
 		return nil
 	}
 	h := c.goTo(ip)
-	if h != nil && c.linkable(o.imm) {
+	if h != nil && o.n != noLink && c.linkable(o.imm) {
 		o.tgt = h
 	}
 	return h

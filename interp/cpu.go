@@ -219,12 +219,14 @@ func (c *CPU) Refresh() {
 // Run executes until the CPU is stopped or shuts down.
 func (c *CPU) Run() Exit {
 	for {
+		if c.Shadow && !c.Halted && !c.waiting && c.pending.Load()&(reqStop|reqReset) == 0 {
+			// One more instruction before interrupts are looked at, whether or
+			// not there are any now: one might come meanwhile.
+			c.Shadow = false
+			c.guarded(1)
+			c.recheck = true
+		}
 		if c.pending.Load() != 0 || c.recheck {
-			if c.Shadow && !c.Halted && !c.waiting && c.pending.Load()&(reqStop|reqReset) == 0 {
-				// One more instruction before interrupts are looked at.
-				c.Shadow = false
-				c.guarded(1)
-			}
 			if c.guarded(0) {
 				return c.exitCode
 			}
@@ -237,8 +239,9 @@ func (c *CPU) Run() Exit {
 			c.recheck = true
 			continue
 		}
-		c.Shadow, c.ShadowSS = false, false
-		c.guarded(2)
+		if !c.Shadow {
+			c.guarded(2)
+		}
 	}
 }
 
@@ -258,6 +261,7 @@ func (c *CPU) RunSteps(n int) (done int, exit Exit) {
 		if c.Halted || c.waiting {
 			return done, ExitStop
 		}
+		c.recheck = c.recheck || c.Shadow
 		c.Shadow = false
 		c.guarded(1)
 		done++
@@ -309,21 +313,30 @@ func (c *CPU) runBlocks() {
 // step runs one instruction and then takes the debug traps that it caused.
 func (c *CPU) step() {
 	traced := c.Flags&x86.FlagTF != 0
-	if c.dbActive {
+	shadowSS := c.ShadowSS
+	c.ShadowSS = false
+	if c.dbActive && !shadowSS {
 		c.checkExecBreakpoint()
 	}
 	c.stepping = true
 	rf := c.Flags & x86.FlagRF
+	ip := c.RIP
 	op := c.single()
 	next := op.fn(c, op)
 	if next != nil {
 		c.RIP = c.ripAt(next.off)
 	}
 	c.stepping = false
-	if rf != 0 && !op.keepsRF() {
+	if rf != 0 && !op.keepsRF() && !(c.RIP == ip && op.x != nil && op.x.Rep != 0) {
 		c.Flags &^= x86.FlagRF
 	}
-	if traced && !op.noTrace() {
+	switch op.trace() {
+	case traceAfter:
+		traced = c.Flags&x86.FlagTF != 0
+	case traceNot:
+		traced = false
+	}
+	if traced {
 		c.dbTrap |= 1 << 14
 	}
 	if c.dbTrap != 0 && !c.ShadowSS {
@@ -377,6 +390,7 @@ func (c *CPU) service() bool {
 			c.Halted = false
 			c.NMIMasked = true
 			c.stats.Interrupts++
+			c.recheck = true // an ordinary interrupt may be next
 			c.interrupt(x86.VecNMI, evExternal)
 			return false
 		}

@@ -116,16 +116,34 @@ func (c *CPU) tryDeliver(f fault) (next fault, ok bool) {
 				panic(r)
 			}
 			next = *g
+			next.setExt()
 		}
 	}()
 	c.event(f.vec, f.code, evException, c.RIP)
 	return fault{}, true
 }
 
+// setExt marks a fault as raised while an event from outside of the program was
+// delivered (SDM volume 3, 6.13).
+func (f *fault) setExt() {
+	switch f.vec {
+	case x86.ExcTS, x86.ExcNP, x86.ExcSS, x86.ExcGP:
+		f.code |= 1
+	}
+}
+
 // interrupt delivers an interrupt that is not an exception of the current
 // instruction; RIP is where it returns to.
 func (c *CPU) interrupt(vec uint8, kind eventKind) {
 	c.Log.interrupt(c, vec)
+	defer func() {
+		if r := recover(); r != nil {
+			if f, ok := r.(*fault); ok {
+				f.setExt()
+			}
+			panic(r)
+		}
+	}()
 	c.event(vec, 0, kind, c.RIP)
 }
 
@@ -652,6 +670,7 @@ func opIret(c *CPU, o *Op) *Op {
 		}
 	}
 	c.writeFlags(f, mask)
+	c.dropRF()
 	c.RIP = c.maskIP(ip)
 	c.unmaskNMI()
 	return c.goTo2(c.RIP)
@@ -695,9 +714,18 @@ func (c *CPU) iretReal(o *Op) *Op {
 	c.setSP(c.R[x86.RSP] + 3*n)
 	c.realCS(sel)
 	c.writeFlags(f, mask)
+	c.dropRF()
 	c.RIP = ip
 	c.unmaskNMI()
 	return nil
+}
+
+// dropRF clears EFLAGS.RF after IRET set it, unless instruction breakpoints are
+// about. The next instruction would clear it, and only breakpoints can tell.
+func (c *CPU) dropRF() {
+	if !c.dbActive {
+		c.Flags &^= x86.FlagRF
+	}
 }
 
 // iretV86 returns to virtual-8086 mode.
@@ -708,6 +736,7 @@ func (c *CPU) iretV86(o *Op, ip uint64, sel uint16, f uint64) *Op {
 	}
 	mask := uint64(x86.FlagsArith | 0x3f7f00)
 	c.writeFlags(f, mask)
+	c.dropRF()
 	seg := func(i uint8, s uint64) {
 		c.setSeg(i, x86.Segment{Sel: uint16(s), Base: s & 0xffff << 4, Limit: 0xffff, Attr: 0xf3})
 	}

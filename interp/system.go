@@ -14,7 +14,7 @@ func init() {
 	on("in", opIn)
 	on("out", opOut)
 	on("cli", opCli)
-	end("sti", opSti)
+	on("sti", opSti)
 	end("hlt", opHlt)
 	end("syscall", opSyscall)
 	end("sysret", opSysret)
@@ -263,6 +263,10 @@ func opOut(c *CPU, o *Op) *Op {
 	port := c.portArg(o, 0)
 	c.checkIO(o, port, size)
 	c.Ports.Out(port, int(size), uint32(c.reg(x86.RAX, size)))
+	if c.pending.Load() != 0 {
+		// The device may have changed memory, the code that follows included.
+		return c.resyncAfter(o)
+	}
 	return o.next
 }
 
@@ -296,14 +300,11 @@ func opSti(c *CPU, o *Op) *Op {
 	}
 	if c.Flags&x86.FlagIF == 0 {
 		c.Flags |= x86.FlagIF
-		if c.Int != nil && c.Int.HasInterrupt() {
-			c.Shadow, c.recheck = true, true
-			return c.resyncAfter(o)
-		}
-		// An interrupt that comes from now on is later than the instruction that
-		// follows, if that is in the same block.
-		if c.stepping || c.pending.Load() != 0 {
-			c.Shadow, c.recheck = true, true
+		// Requests are looked at where blocks begin. With none yet, and the next
+		// instruction in the same block, that one runs before any is seen.
+		n := o.next
+		if c.stepping || n.len == 0 || c.pending.Load() != 0 || c.Int != nil && c.Int.HasInterrupt() {
+			c.Shadow = true
 			return c.resyncAfter(o)
 		}
 	}

@@ -15,7 +15,7 @@ package interp
 // are not looked at on a hit: supervisor under SMAP, user, supervisor without
 // SMAP, and one that is never filled, for CPL 3 code that checks alignment.
 //
-// Bitmaps say which entries are in use, so that a flush touches only those.
+// Entries that were filled are listed, so that a flush touches only those.
 
 import (
 	"math/bits"
@@ -34,11 +34,21 @@ type tlbEntry struct {
 
 type tlbSet struct {
 	r, w [tlbSize]tlbEntry
-	// Which entries are in use, and which of those are global.
-	rUsed, wUsed, rGlobal, wGlobal tlbBits
+	// What is known of each entry beside: of r first, then of w.
+	info [2 * tlbSize]tlbInfo
+	// filled lists the entries that may be valid, as indices into info.
+	filled []uint16
+	// large has a bit for each 2 MiB of address space, modulo 128 MiB, with
+	// entries out of large pages; huge is set if any is of a 1 GiB page.
+	large uint64
+	huge  bool
 }
 
-type tlbBits [tlbSize / 64]uint64
+type tlbInfo struct {
+	listed bool // in filled
+	global bool
+	shift  uint8 // log2 of the size of the guest's page
+}
 
 // Indices into CPU.tlbs.
 const (
@@ -57,65 +67,89 @@ func (t *tlbSet) init() {
 // tlbInvalid is a tag for entry i that no address which selects entry i matches.
 func tlbInvalid(i int) uint64 { return uint64(i^1) << 12 }
 
-func (t *tlbSet) flush(all bool) {
-	flushArray(&t.r, &t.rUsed, &t.rGlobal, all)
-	flushArray(&t.w, &t.wUsed, &t.wGlobal, all)
+// entry returns the entry with number n in info.
+func (t *tlbSet) entry(n uint16) *tlbEntry {
+	if n < tlbSize {
+		return &t.r[n]
+	}
+	return &t.w[n-tlbSize]
 }
 
-func flushArray(a *[tlbSize]tlbEntry, used, global *tlbBits, all bool) {
-	for i := range used {
-		drop := used[i]
-		if !all {
-			drop &^= global[i]
+func (t *tlbSet) invalidate(n uint16) {
+	*t.entry(n) = tlbEntry{tag: tlbInvalid(int(n & (tlbSize - 1)))}
+}
+
+func (t *tlbSet) flush(all bool) {
+	kept := t.filled[:0]
+	for _, n := range t.filled {
+		if t.info[n].global && !all {
+			kept = append(kept, n)
+			continue
 		}
-		used[i] &^= drop
-		for ; drop != 0; drop &= drop - 1 {
-			k := i*64 + bits.TrailingZeros64(drop)
-			a[k] = tlbEntry{tag: tlbInvalid(k)}
-		}
+		t.invalidate(n)
+		t.info[n].listed = false
+	}
+	t.filled = kept
+	if all {
+		t.large, t.huge = 0, false
 	}
 }
 
-func (t *tlbSet) flushPage(page uint64) {
-	i := page >> 12 & (tlbSize - 1)
+// flushPage drops the page that holds va, of whatever size it is: one INVLPG
+// invalidates all of a large page (SDM volume 3, 4.10.4.1).
+func (t *tlbSet) flushPage(va uint64) {
+	page := va &^ (mmu.PageSize - 1)
+	i := uint16(page >> 12 & (tlbSize - 1))
 	if t.r[i].tag == page {
-		t.r[i] = tlbEntry{tag: tlbInvalid(int(i))}
+		t.invalidate(i)
 	}
 	if t.w[i].tag == page {
-		t.w[i] = tlbEntry{tag: tlbInvalid(int(i))}
+		t.invalidate(i + tlbSize)
+	}
+	if !t.huge && t.large>>(va>>21&63)&1 == 0 {
+		return
+	}
+	for _, n := range t.filled {
+		if s := t.info[n].shift; s > 12 && (t.entry(n).tag^va)>>s == 0 {
+			t.invalidate(n)
+		}
 	}
 }
 
 // dropHostWrites removes write entries that point at a page of host memory.
 func (t *tlbSet) dropHostWrites(host unsafe.Pointer) {
-	for i, used := range t.wUsed {
-		for ; used != 0; used &= used - 1 {
-			if k := i*64 + bits.TrailingZeros64(used); t.w[k].host == host {
-				t.w[k] = tlbEntry{tag: tlbInvalid(k)}
-			}
+	for _, n := range t.filled {
+		if n >= tlbSize && t.w[n-tlbSize].host == host {
+			t.invalidate(n)
 		}
 	}
 }
 
-func (t *tlbSet) fill(page uint64, write, global bool, host unsafe.Pointer) {
-	i := page >> 12 & (tlbSize - 1)
-	a, used, glob := &t.r, &t.rUsed, &t.rGlobal
+func (t *tlbSet) fill(page uint64, write bool, tr *mmu.Translation, host unsafe.Pointer) {
+	n := uint16(page >> 12 & (tlbSize - 1))
 	if write {
-		a, used, glob = &t.w, &t.wUsed, &t.wGlobal
+		n += tlbSize
 	}
-	a[i] = tlbEntry{page, host}
-	bit := uint64(1) << (i & 63)
-	used[i>>6] |= bit
-	if global {
-		glob[i>>6] |= bit
-	} else {
-		glob[i>>6] &^= bit
+	*t.entry(n) = tlbEntry{page, host}
+	info := &t.info[n]
+	info.global, info.shift = tr.Global, uint8(bits.TrailingZeros64(tr.PageSize))
+	if info.shift > 12 {
+		t.large |= 1 << (page >> 21 & 63)
+		if info.shift == 22 {
+			t.large |= 3 << (page >> 21 & 62)
+		}
+		t.huge = t.huge || info.shift > 22
+	}
+	if !info.listed {
+		info.listed = true
+		t.filled = append(t.filled, n)
 	}
 }
 
 // A fetchTLB maps linear pages to decoded code.
 type fetchTLB struct {
-	e [fetchSize]fetchEntry
+	e     [fetchSize]fetchEntry
+	large bool // may hold entries out of large pages
 }
 
 const fetchSize = 512
@@ -124,12 +158,14 @@ type fetchEntry struct {
 	tag    uint64 // linear page, or 1
 	page   *codePage
 	global bool
+	shift  uint8 // log2 of the size of the guest's page
 }
 
 func (t *fetchTLB) init() {
 	for i := range t.e {
 		t.e[i] = fetchEntry{tag: 1}
 	}
+	t.large = false
 }
 
 // flushTLB drops all translations; with all false global pages may stay.
@@ -149,13 +185,22 @@ func (c *CPU) flushTLB(all bool) {
 
 // flushPage drops the translations of one page.
 func (c *CPU) flushPage(va uint64) {
-	page := va &^ (mmu.PageSize - 1)
 	for i := range c.tlbs {
-		c.tlbs[i].flushPage(page)
+		c.tlbs[i].flushPage(va)
 	}
+	page := va &^ (mmu.PageSize - 1)
 	for i := range c.its {
-		if e := &c.its[i].e[page>>12&(fetchSize-1)]; e.tag == page {
+		t := &c.its[i]
+		if e := &t.e[page>>12&(fetchSize-1)]; e.tag == page {
 			e.tag = 1
+		}
+		if !t.large {
+			continue
+		}
+		for j := range t.e {
+			if e := &t.e[j]; e.shift > 12 && e.tag != 1 && (e.tag^va)>>e.shift == 0 {
+				e.tag = 1
+			}
 		}
 	}
 }
@@ -261,10 +306,10 @@ func (c *CPU) resolve(o *Op, va uint64, size uint, acc mmu.Access) place {
 		page := va &^ (mmu.PageSize - 1)
 		base := unsafe.Add(p.host, -int(va&(mmu.PageSize-1)))
 		if acc&mmu.Write == 0 {
-			set.fill(page, false, t.Global, base)
+			set.fill(page, false, &t, base)
 		} else if p.rgn.Kind == mmu.RAM {
 			if p.rgn.Blk.SetFlags(p.rgn.Off+t.PA-p.rgn.Base, mmu.PageDirty)&mmu.PageCode == 0 {
-				set.fill(page, true, t.Global, base)
+				set.fill(page, true, &t, base)
 			}
 		}
 	}
@@ -288,17 +333,27 @@ func (c *CPU) placeOf(pa uint64) place {
 	return place{pa: pa, rgn: r, host: hostPointer(r, pa)}
 }
 
+// accessMask is the width of a linear address. Descriptor tables and task state
+// segments have 64-bit addresses in compatibility mode too.
+func (c *CPU) accessMask(acc mmu.Access) uint64 {
+	if acc&mmu.Implicit != 0 && c.lma() {
+		return ^uint64(0)
+	}
+	return c.linMask
+}
+
 // loadSlow is a load of 1, 2, 4 or 8 bytes that the TLB did not answer. intent
 // adds the check that a store to the same place would pass.
 func (c *CPU) loadSlow(o *Op, va uint64, size uint, acc mmu.Access) uint64 {
-	va &= c.linMask
+	mask := c.accessMask(acc)
+	va &= mask
 	if va&(mmu.PageSize-1)+uint64(size) > mmu.PageSize {
 		if c.tlb == &c.tlbs[tlbChecked] && acc&mmu.Implicit == 0 {
 			c.raise(o, x86.ExcAC, 0)
 		}
 		n := uint(mmu.PageSize - va&(mmu.PageSize-1))
 		p := c.resolve(o, va, n, acc)
-		q := c.resolve(o, (va+uint64(n))&c.linMask, size-n, acc)
+		q := c.resolve(o, (va+uint64(n))&mask, size-n, acc)
 		return c.readPlace(p, n) | c.readPlace(q, size-n)<<(8*n)
 	}
 	return c.readPlace(c.resolve(o, va, size, acc), size)
@@ -324,7 +379,8 @@ func (c *CPU) readPlace(p place, size uint) uint64 {
 }
 
 func (c *CPU) storeSlow(o *Op, va uint64, size uint, v uint64, acc mmu.Access) {
-	va &= c.linMask
+	mask := c.accessMask(acc)
+	va &= mask
 	acc |= mmu.Write
 	if va&(mmu.PageSize-1)+uint64(size) > mmu.PageSize {
 		if c.tlb == &c.tlbs[tlbChecked] && acc&mmu.Implicit == 0 {
@@ -332,7 +388,7 @@ func (c *CPU) storeSlow(o *Op, va uint64, size uint, v uint64, acc mmu.Access) {
 		}
 		n := uint(mmu.PageSize - va&(mmu.PageSize-1))
 		p := c.resolve(o, va, n, acc)
-		q := c.resolve(o, (va+uint64(n))&c.linMask, size-n, acc)
+		q := c.resolve(o, (va+uint64(n))&mask, size-n, acc)
 		c.writePlace(p, n, v)
 		c.writePlace(q, size-n, v>>(8*n))
 		return
