@@ -18,6 +18,8 @@ import (
 // Bits of the status word.
 const (
 	fpIE     = 1 << 0
+	fpDE     = 1 << 1
+	fpZE     = 1 << 2
 	fpSF     = 1 << 6 // stack fault
 	fpES     = 1 << 7
 	fpC0     = 1 << 8
@@ -196,7 +198,8 @@ func (c *CPU) fpPush(v softfp.F80, sw uint32) {
 		return
 	}
 	c.fpStatus(sw, 0)
-	if softfp.NotStored(sw, c.FCW) {
+	// A denormal is loaded even where that exception is not masked.
+	if sw&^uint32(c.FCW)&fpIE != 0 {
 		return
 	}
 	c.setTop(c.top() - 1)
@@ -259,10 +262,6 @@ func opFarith(c *CPU, o *Op) *Op {
 		}
 		return o.next
 	}
-	if softfp.NotStored(sw, c.FCW) {
-		c.fpStatus(sw, 0)
-		return o.next
-	}
 	a := c.st80(dst)
 	var r softfp.F80
 	var s uint32
@@ -280,7 +279,10 @@ func opFarith(c *CPU, o *Op) *Op {
 	default:
 		r, s = softfp.Div80(b, a, c.FCW)
 	}
-	sw |= s
+	if unsupported80(a) {
+		r = softfp.Indefinite80
+	}
+	sw = c.joinDenormal(sw, s, a)
 	c.fpStatus(sw, 0)
 	if softfp.NotStored(sw, c.FCW) {
 		return o.next
@@ -291,6 +293,28 @@ func opFarith(c *CPU, o *Op) *Op {
 	}
 	return o.next
 }
+
+// joinDenormal joins the status of widening a memory operand with that of the
+// operation on it and register a. A denormal operand counts only where neither a
+// NaN nor an invalid operation nor a division by zero comes first (SDM volume 1,
+// 8.6).
+func (c *CPU) joinDenormal(widen, op uint32, a softfp.F80) uint32 {
+	if widen&fpDE != 0 {
+		nan := a.SE&0x7fff == 0x7fff && a.Frac != 1<<63
+		switch {
+		case nan || unsupported80(a) || op&(fpIE|fpZE) != 0:
+			widen &^= fpDE
+		case c.FCW&fpDE == 0:
+			// Not masked: there is no operation that could signal more.
+			return widen | op&(softfp.C0|softfp.C2|softfp.C3)
+		}
+	}
+	return widen | op
+}
+
+// unsupported80 reports whether a register holds none of the formats that the
+// FPU operates on (SDM volume 1, table 8-3).
+func unsupported80(a softfp.F80) bool { return a.SE&0x7fff != 0 && a.Frac>>63 == 0 }
 
 // opFcom is the comparisons that set the condition codes.
 func opFcom(c *CPU, o *Op) *Op {
@@ -313,7 +337,8 @@ func opFcom(c *CPU, o *Op) *Op {
 	if empty {
 		sw = softfp.C0 | softfp.C2 | softfp.C3 | fpIE | fpSF
 	} else {
-		sw |= softfp.Compare80(c.st80(0), b, name[1] != 'u', c.FCW)
+		a := c.st80(0)
+		sw = c.joinDenormal(sw, softfp.Compare80(a, b, name[1] != 'u', c.FCW), a)
 	}
 	c.fpStatus(sw, fpCC)
 	if softfp.NotStored(sw, c.FCW) {
@@ -334,13 +359,16 @@ func opFcomi(c *CPU, o *Op) *Op {
 	if c.fpEmpty(0) || c.fpEmpty(i) {
 		sw = softfp.C0 | softfp.C2 | softfp.C3 | fpIE | fpSF
 	} else {
-		sw = softfp.Compare80(c.st80(0), c.st80(i), name[1] != 'u', c.FCW)
+		// C1 is left as it is.
+		sw = softfp.Compare80(c.st80(0), c.st80(i), name[1] != 'u', c.FCW) | uint32(c.FSW&fpC1)
 	}
 	c.fpStatus(sw, 0)
+	// EFLAGS are set even by an exception that is not masked (AMD; Intel leaves
+	// them).
+	c.setFlags(uint64(softfp.CompareFlags(sw)))
 	if softfp.NotStored(sw, c.FCW) {
 		return o.next
 	}
-	c.setFlags(uint64(softfp.CompareFlags(sw)))
 	if strings.HasSuffix(name, "p") {
 		c.fpPop()
 	}
@@ -368,7 +396,6 @@ func opFcmov(c *CPU, o *Op) *Op {
 		}
 		return o.next
 	}
-	c.fpStatus(0, 0)
 	if v != (o.cc&4 != 0) {
 		c.setST(0, c.st80(i))
 	}
@@ -457,10 +484,11 @@ func opFst(c *CPU, o *Op) *Op {
 	if empty {
 		sw = fpIE | fpSF
 	}
+	// Memory has to be writable even where nothing is stored.
+	va := c.lin(o, uint(a.Size), true)
+	c.probeWrite(o, va, uint(a.Size))
 	if !softfp.NotStoredMem(sw, c.FCW) {
-		va := c.lin(o, uint(a.Size), true)
 		if a.Size == 10 {
-			c.probeWrite(o, va, 10)
 			c.st64(o, va, lo)
 			c.st16(o, (va+8)&c.linMask, uint64(hi))
 		} else {
@@ -531,6 +559,9 @@ func opFxam(c *CPU, o *Op) *Op {
 func opFunary(c *CPU, o *Op) *Op {
 	c.fpBegin(o)
 	if c.fpEmpty(0) {
+		if n := o.x.Op.String(); n == "fsin" || n == "fcos" {
+			c.FSW &^= fpC2
+		}
 		if c.fpUnderflow() {
 			c.setST(0, softfp.Indefinite80)
 		}
@@ -563,12 +594,17 @@ func opFunary(c *CPU, o *Op) *Op {
 // opFpush replaces ST(0) by one result and pushes another.
 func opFpush(c *CPU, o *Op) *Op {
 	c.fpBegin(o)
+	name := o.x.Op.String()
+	cc := uint16(0)
+	if name != "fxtract" {
+		cc = fpC2
+	}
 	if c.fpEmpty(0) || !c.fpEmpty(7) {
 		over := uint32(0)
 		if !c.fpEmpty(0) {
 			over = fpC1
 		}
-		c.fpStatus(fpIE|fpSF|over, 0)
+		c.fpStatus(fpIE|fpSF|over, cc)
 		if c.FCW&fpIE != 0 {
 			c.setST(0, softfp.Indefinite80)
 			c.setTop(c.top() - 1)
@@ -579,14 +615,11 @@ func opFpush(c *CPU, o *Op) *Op {
 	v := c.st80(0)
 	var p softfp.F80
 	var sw uint32
-	cc := uint16(0)
-	switch o.x.Op.String() {
+	switch name {
 	case "fsincos":
 		v, p, sw = softfp.SinCos80(v, c.FCW)
-		cc = fpC2
 	case "fptan":
 		v, p, sw = softfp.Tan80(v, c.FCW)
-		cc = fpC2
 	default:
 		v, p, sw = softfp.Extract80(v, c.FCW)
 	}
@@ -662,6 +695,7 @@ func opFincstp(c *CPU, o *Op) *Op {
 func opFfree(c *CPU, o *Op) *Op {
 	c.fpWait(o)
 	c.FTW &^= 1 << ((c.top() + int(o.x.Args[0].Reg)) & 7)
+	c.FSW &^= fpC1
 	if o.cc == 1 {
 		c.fpPop()
 	}
