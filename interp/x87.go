@@ -233,6 +233,16 @@ func (c *CPU) fpMem(o *Op) (softfp.F80, uint32) {
 	return softfp.From64(c.arg(o, 0), c.FCW)
 }
 
+// signalling gives a signalling NaN that was widened its nature back: an
+// operation on it has to see which of two NaNs was quiet.
+func signalling(v softfp.F80, sw uint32) (softfp.F80, uint32) {
+	if sw&fpIE != 0 {
+		v.Frac &^= 1 << 62
+		sw &^= fpIE
+	}
+	return v, sw
+}
+
 var (
 	opIDFbld  = decode.MustOp("fbld")
 	opIDFtst  = decode.MustOp("ftst")
@@ -246,7 +256,7 @@ func opFarith(c *CPU, o *Op) *Op {
 	var sw uint32
 	empty := false
 	if o.x.Args[0].Kind == decode.Mem {
-		b, sw = c.fpMem(o)
+		b, sw = signalling(c.fpMem(o))
 	} else {
 		dst, src = int(o.x.Args[0].Reg), int(o.x.Args[1].Reg)
 		b, empty = c.st80(src), c.fpEmpty(src)
@@ -328,7 +338,7 @@ func opFcom(c *CPU, o *Op) *Op {
 	case o.x.NArgs == 0: // FCOMPP and FUCOMPP
 		b, empty = c.st80(1), empty || c.fpEmpty(1)
 	case o.x.Args[0].Kind == decode.Mem:
-		b, sw = c.fpMem(o)
+		b, sw = signalling(c.fpMem(o))
 	default:
 		i := int(o.x.Args[0].Reg)
 		b, empty = c.st80(i), empty || c.fpEmpty(i)
