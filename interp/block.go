@@ -19,7 +19,6 @@ import (
 	"errors"
 	"math/bits"
 	"sync"
-	"unsafe"
 
 	"hotblock/mmu"
 	"hotblock/x86"
@@ -254,7 +253,7 @@ func (c *CPU) fetchTranslate(lin uint64) mmu.Translation {
 // the write TLBs.
 func (c *CPU) markCode(p *codePage) {
 	if p.key.blk.SetFlags(p.key.off, mmu.PageCode)&mmu.PageCode == 0 {
-		host := unsafe.Pointer(unsafe.SliceData(p.bytes))
+		host := pageStart(p.bytes)
 		for i := range c.tlbs {
 			c.tlbs[i].dropHostWrites(host)
 		}

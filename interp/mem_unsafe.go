@@ -20,6 +20,15 @@ const pageMask = mmu.PageSize - 1
 // splitLock stands for the bus lock of locked accesses that are not aligned.
 var splitLock sync.Mutex
 
+// hostPtr points into the page of an mmu.Block.
+type hostPtr = unsafe.Pointer
+
+// pageStart is the address of a page of host memory.
+func pageStart(page []byte) hostPtr { return unsafe.Pointer(unsafe.SliceData(page)) }
+
+// pageOf is the start of the page that p, the host's address of va, lies in.
+func pageOf(p hostPtr, va uint64) hostPtr { return unsafe.Add(p, -int(va&pageMask)) }
+
 // hostPointer returns the host address of a physical address in a RAM or ROM
 // region.
 func hostPointer(r *mmu.Region, pa uint64) unsafe.Pointer {

@@ -19,7 +19,6 @@ package interp
 
 import (
 	"math/bits"
-	"unsafe"
 
 	"hotblock/mmu"
 	"hotblock/x86"
@@ -29,7 +28,7 @@ const tlbSize = 1024
 
 type tlbEntry struct {
 	tag  uint64
-	host unsafe.Pointer
+	host hostPtr
 }
 
 type tlbSet struct {
@@ -117,7 +116,7 @@ func (t *tlbSet) flushPage(va uint64) {
 }
 
 // dropHostWrites removes write entries that point at a page of host memory.
-func (t *tlbSet) dropHostWrites(host unsafe.Pointer) {
+func (t *tlbSet) dropHostWrites(host hostPtr) {
 	for _, n := range t.filled {
 		if n >= tlbSize && t.w[n-tlbSize].host == host {
 			t.invalidate(n)
@@ -125,7 +124,7 @@ func (t *tlbSet) dropHostWrites(host unsafe.Pointer) {
 	}
 }
 
-func (t *tlbSet) fill(page uint64, write bool, tr *mmu.Translation, host unsafe.Pointer) {
+func (t *tlbSet) fill(page uint64, write bool, tr *mmu.Translation, host hostPtr) {
 	n := uint16(page >> 12 & (tlbSize - 1))
 	if write {
 		n += tlbSize
@@ -267,7 +266,7 @@ func (c *CPU) checkCanonical(o *Op, va uint64) {
 // place is where an access goes: host memory if host is not nil, else a device
 // or nothing.
 type place struct {
-	host unsafe.Pointer // of the byte itself
+	host hostPtr // of the byte itself
 	pa   uint64
 	rgn  *mmu.Region
 	dev  mmu.MMIO
@@ -304,7 +303,7 @@ func (c *CPU) resolve(o *Op, va uint64, size uint, acc mmu.Access) place {
 	}
 	if p.host != nil && !watched && set != &c.tlbs[tlbChecked] {
 		page := va &^ (mmu.PageSize - 1)
-		base := unsafe.Add(p.host, -int(va&(mmu.PageSize-1)))
+		base := pageOf(p.host, va)
 		if acc&mmu.Write == 0 {
 			set.fill(page, false, &t, base)
 		} else if p.rgn.Kind == mmu.RAM {
