@@ -30,13 +30,13 @@ type opFunc func(c *CPU, o *Op) *Op
 // An Op is one decoded instruction, or two that are executed as one.
 type Op struct {
 	fn   opFunc
-	next *Op    // the instruction that follows; of a head: the first instruction
-	tgt  *Op    // head of the branch target, once it is known to be on this page
-	disp uint64 // displacement; RIP-relative ones count from the page's start
-	imm  uint64 // immediate; of a branch: target relative to the page's start
-	x    *decode.Inst
-	off  uint16 // of the instruction in its page
-	n    uint16 // of a head: instructions in the block
+	next *Op          // the instruction that follows; of a head: the first instruction
+	tgt  *Op          // head of the branch target, once it is known to be on this page
+	disp uint64       // displacement; RIP-relative ones count from the page's start
+	imm  uint64       // immediate; of a branch: target relative to the page's start
+	x    *decode.Inst // for general handlers; nil where fast is set
+	off  uint16       // of the instruction in its page
+	n    uint16       // of a head: instructions in the block
 	len  uint8
 	dst  uint8
 	src  uint8
@@ -47,6 +47,7 @@ type Op struct {
 	sreg uint8 // its base in CPU.R: RZero where it is always 0
 	size uint8
 	cc   uint8
+	fast bool // the handler needs nothing of x
 }
 
 const maxBlock = 64
@@ -397,7 +398,7 @@ func (c *CPU) decodeBlock(p *codePage, off uint64) *Op {
 				break
 			}
 		}
-		o, ends := c.decodeOp(p, off)
+		o, ends := c.decodeOp(p, off, &c.insts[n])
 		ops = append(ops, o)
 		off += uint64(o.len)
 		if ends {
@@ -424,6 +425,7 @@ func (c *CPU) decodeBlock(p *codePage, off uint64) *Op {
 		blk[0].fn = opHeadTrace
 	}
 	c.Log.inAsm(c, p, blk)
+	keepInsts(blk)
 	p.ops = append(p.ops, blk)
 	p.markUsed(start, off-start)
 	p.setHead(start, &blk[0])
@@ -432,10 +434,32 @@ func (c *CPU) decodeBlock(p *codePage, off uint64) *Op {
 	return &blk[0]
 }
 
-// decodeOp decodes one instruction. ends says that the block cannot go on after
+// keepInsts gives the instructions of a block that general handlers execute a
+// place of their own; they were decoded into storage that is used again. What
+// has a specialised handler needs no more than its Op, and that is most.
+func keepInsts(blk []Op) {
+	n := 0
+	for i := range blk {
+		if o := &blk[i]; o.x != nil && !o.fast {
+			n++
+		}
+	}
+	kept := make([]decode.Inst, 0, n)
+	for i := range blk {
+		switch o := &blk[i]; {
+		case o.x == nil:
+		case o.fast:
+			o.x = nil
+		default:
+			kept = append(kept, *o.x)
+			o.x = &kept[len(kept)-1]
+		}
+	}
+}
+
+// decodeOp decodes one instruction into x. ends says that the block cannot go on after
 // it.
-func (c *CPU) decodeOp(p *codePage, off uint64) (o Op, ends bool) {
-	x := new(decode.Inst)
+func (c *CPU) decodeOp(p *codePage, off uint64, x *decode.Inst) (o Op, ends bool) {
 	err := decode.Decode(p.bytes[off:], c.mode.decodeMode(), x)
 	if errors.Is(err, decode.ErrTruncated) {
 		return c.decodeCross(p, off)
@@ -581,7 +605,7 @@ func (c *CPU) single() *Op {
 		return o
 	}
 	c.markCode(p)
-	o, _ := c.decodeOp(p, off)
+	o, _ := c.decodeOp(p, off, new(decode.Inst))
 	blk := []Op{o, {fn: opPageEnd, off: uint16(off) + uint16(o.len)}}
 	blk[0].next = &blk[1]
 	p.ops = append(p.ops, blk)

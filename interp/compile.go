@@ -79,7 +79,7 @@ func (c *CPU) compile(x *decode.Inst, off uint16) (o Op, ends bool) {
 		o.fn = lockedHandler(x, o.fn)
 	} else if h.vec == nil && c.mode == mode64 && x.AddrSize == 8 {
 		if f := fast(&o, x); f != nil {
-			o.fn = f
+			o.fn, o.fast = f, true
 		}
 	}
 	return o, h.ends

@@ -32,6 +32,7 @@ import (
 
 	"hotblock/mmu"
 	"hotblock/x86"
+	"hotblock/x86/decode"
 	"hotblock/x86/simd"
 )
 
@@ -98,7 +99,8 @@ type CPU struct {
 	wake     chan struct{}
 	invList  invalidations
 	scratch  []Op
-	ssOp     Op // see stackOp
+	insts    [maxBlock]decode.Inst // of the block being decoded
+	ssOp     Op                    // see stackOp
 	exitCode Exit
 	vec      uint8     // which vector instructions may run: see updateVec
 	feats    []bool    // of the model, by decode's feature numbers

@@ -183,6 +183,8 @@ func fast(o *Op, x *decode.Inst) opFunc {
 	}
 	if o.cc < 16 {
 		switch {
+		case isJcc(x):
+			return opJcc
 		case name == "cmov"+ccNames[o.cc] && f == formRR && o.size == 8:
 			return cmovRR64
 		case name == "cmov"+ccNames[o.cc] && f == formRR && o.size == 4:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"sync"
 
 	"hotblock/boot"
@@ -196,6 +197,8 @@ func (m *Machine) load() error {
 		p.Log = func(format string, args ...any) { fmt.Fprintf(cfg.Host.Messages, "hotblock: "+format+"\n", args...) }
 	}
 	m.entry, err = boot.Load(p)
+	// The unpacked kernel is garbage now, and as large as many a guest.
+	debug.FreeOSMemory()
 	return err
 }
 
