@@ -58,6 +58,9 @@ func (c *CPU) compile(x *decode.Inst, off uint16) (o Op, ends bool) {
 		o.fn = opUndefined
 		return o, true
 	}
+	if x.Vex && h.vec == nil && c.mode == mode16 {
+		o.fn = realVEX(o.fn)
+	}
 	if x.Base == decode.RIPReg {
 		o.disp += uint64(off) + uint64(x.Len)
 	}
@@ -83,6 +86,17 @@ func (c *CPU) compile(x *decode.Inst, off uint16) (o Op, ends bool) {
 		}
 	}
 	return o, h.ends
+}
+
+// realVEX is a VEX-encoded instruction on general registers in 16-bit code, which
+// real and virtual-8086 mode do not have (SDM volume 2, 2.8).
+func realVEX(fn opFunc) opFunc {
+	return func(c *CPU, o *Op) *Op {
+		if c.CR0&x86.CR0PE == 0 || c.Flags&x86.FlagVM != 0 {
+			c.raise(o, x86.ExcUD, 0)
+		}
+		return fn(c, o)
+	}
 }
 
 // What EFLAGS.TF says about the single-step trap after an instruction.

@@ -109,6 +109,75 @@ func sseScalar64(f func(a, b uint64, m uint32) (uint64, uint32)) opFunc {
 	}
 }
 
+// direct are the commonest operations of map 0F by opcode, with the function in
+// place of a call through a pointer.
+var direct = [256]opFunc{
+	0x60: func(c *CPU, o *Op) *Op {
+		c.checkSSE(o)
+		b, d := c.b128(o), c.xmm(o.dst)
+		simd.PUNPCKLBW(d, d, b)
+		return o.next
+	},
+	0x6c: func(c *CPU, o *Op) *Op {
+		c.checkSSE(o)
+		b, d := c.b128(o), c.xmm(o.dst)
+		d[1] = b[0]
+		return o.next
+	},
+	0x74: func(c *CPU, o *Op) *Op {
+		c.checkSSE(o)
+		b, d := c.b128(o), c.xmm(o.dst)
+		simd.PCMPEQB(d, d, b)
+		return o.next
+	},
+	0xd4: func(c *CPU, o *Op) *Op {
+		c.checkSSE(o)
+		b, d := c.b128(o), c.xmm(o.dst)
+		d[0] += b[0]
+		d[1] += b[1]
+		return o.next
+	},
+	0xda: func(c *CPU, o *Op) *Op {
+		c.checkSSE(o)
+		b, d := c.b128(o), c.xmm(o.dst)
+		simd.PMINUB(d, d, b)
+		return o.next
+	},
+	0x54: sseAnd, 0xdb: sseAnd,
+	0x56: sseOr, 0xeb: sseOr,
+	0x57: sseXor, 0xef: sseXor,
+	0xfe: func(c *CPU, o *Op) *Op {
+		c.checkSSE(o)
+		b, d := c.b128(o), c.xmm(o.dst)
+		simd.PADDD(d, d, b)
+		return o.next
+	},
+}
+
+func sseAnd(c *CPU, o *Op) *Op {
+	c.checkSSE(o)
+	b, d := c.b128(o), c.xmm(o.dst)
+	d[0] &= b[0]
+	d[1] &= b[1]
+	return o.next
+}
+
+func sseOr(c *CPU, o *Op) *Op {
+	c.checkSSE(o)
+	b, d := c.b128(o), c.xmm(o.dst)
+	d[0] |= b[0]
+	d[1] |= b[1]
+	return o.next
+}
+
+func sseXor(c *CPU, o *Op) *Op {
+	c.checkSSE(o)
+	b, d := c.b128(o), c.xmm(o.dst)
+	d[0] ^= b[0]
+	d[1] ^= b[1]
+	return o.next
+}
+
 // both registers f for a register and for memory as r/m.
 func both(name string, f opFunc) { onVec(name, vecForms{reg: f, load: f}) }
 
@@ -127,12 +196,15 @@ func init() {
 			continue
 		}
 		reg, load := sseBin(f), sseBin(f)
+		if h := direct[byte(op)]; h != nil {
+			reg, load = h, h
+		}
 		if imm := shifts[byte(op)]; imm != nil {
 			reg = byImm(reg, sseUnImm(imm))
 		}
 		onVec(nameAt(0x66, 0x0f, byte(op)), vecForms{reg: reg, load: load})
 		if op >= 0x54 && op <= 0x57 {
-			both(nameAt(0x0f, byte(op)), sseBin(f))
+			both(nameAt(0x0f, byte(op)), reg)
 		}
 	}
 	onVec("psrldq", vecForms{reg: sseUnImm(simd.PSRLDQ)})
