@@ -282,6 +282,7 @@ func (c *CPU) guarded(what int) (leave bool) {
 				panic(r)
 			}
 			c.stepping = false
+			c.dbTrap = 0 // the instruction did not complete
 			c.deliverFault(f)
 		}
 	}()
@@ -305,6 +306,7 @@ func (c *CPU) runBlocks() {
 			for op != nil {
 				op = op.fn(c, op)
 			}
+			c.takeTraps()
 		}
 		if c.pending.Load() != 0 || c.recheck || c.Shadow || c.Halted || c.shutdown {
 			return
@@ -341,6 +343,11 @@ func (c *CPU) step() {
 	if traced {
 		c.dbTrap |= 1 << 14
 	}
+	c.takeTraps()
+}
+
+// takeTraps delivers the debug traps of the instruction that just ended.
+func (c *CPU) takeTraps() {
 	if c.dbTrap != 0 && !c.ShadowSS {
 		bits := c.dbTrap
 		c.dbTrap = 0

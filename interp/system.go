@@ -374,6 +374,9 @@ func opSysret(c *CPU, o *Op) *Op {
 	c.loadCS(cs, 3)
 	c.setSeg(x86.SS, flatSeg(sel+8, attrData|dpl3))
 	c.flagsChanged(old)
+	if c.Flags&x86.FlagTF != 0 && !c.stepping {
+		c.dbTrap |= 1 << 14 // as if the SYSCALL had just ended
+	}
 	return c.goTo2(ip)
 }
 
