@@ -192,7 +192,7 @@ func (c *CPU) fetchPage() (*codePage, uint64) {
 		return e.page, off
 	}
 	t := c.fetchTranslate(lin)
-	pa := t.PA
+	pa := t.PA & c.physMask
 	r := c.Mem.Find(pa)
 	if r == nil || r.Kind == mmu.IO {
 		return nil, off
@@ -563,7 +563,7 @@ func (c *CPU) fetchBytes(b []byte) int {
 	if !c.long {
 		m = int(min(uint64(m), uint64(c.Seg[x86.CS].Limit)-c.RIP+1))
 	}
-	c.readCode(t.PA, b[n:m])
+	c.readCode(t.PA&c.physMask, b[n:m])
 	return m
 }
 

@@ -65,6 +65,9 @@ type CPU struct {
 	long    bool // in 64-bit mode
 	apicHi  uint64
 
+	a20Closed atomic.Bool
+	physMask  uint64 // of what A20 lets through
+
 	tlbs   [4]tlbSet
 	its    [2]fetchTLB
 	paging mmu.Paging
@@ -136,6 +139,7 @@ func New(mem *mmu.Memory, model *x86.Model) *CPU {
 	for i := range c.code {
 		c.code[i] = map[pageKey]*codePage{}
 	}
+	c.physMask = ^uint64(0)
 	c.amask = [9]uint64{2: 0xffff, 4: 0xffffffff, 8: ^uint64(0)}
 	for i := range c.tlbs {
 		c.tlbs[i].init()
@@ -200,6 +204,14 @@ func (c *CPU) Startup(vec uint8) {
 
 // Reset posts a reset.
 func (c *CPU) Reset() { c.request(reqReset) }
+
+// SetA20 opens or closes the A20 gate: while it is closed, bit 20 of every
+// physical address that the CPU sends out is zero. It may be called from any
+// goroutine; it takes effect at the next basic block.
+func (c *CPU) SetA20(open bool) {
+	c.a20Closed.Store(!open)
+	c.request(reqFlush)
+}
 
 // Stop makes Run return ExitStop at the next basic block.
 func (c *CPU) Stop() { c.request(reqStop) }
@@ -362,6 +374,10 @@ func (c *CPU) service() bool {
 	req := c.pending.Swap(0)
 	c.recheck = false
 	if req&reqFlush != 0 {
+		c.physMask = ^uint64(0)
+		if c.a20Closed.Load() {
+			c.physMask &^= 1 << 20
+		}
 		c.dropAllCode()
 		c.flushTLB(true)
 	}

@@ -292,6 +292,7 @@ func (c *CPU) resolve(o *Op, va uint64, size uint, acc mmu.Access) place {
 	if !ok {
 		c.raisePF(o, va, code)
 	}
+	t.PA &= c.physMask
 	p := c.placeOf(t.PA)
 	watched := false
 	if c.DR[7]&0xff != 0 {

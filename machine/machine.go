@@ -102,6 +102,11 @@ func (m *Machine) boardConfig(model *x86.Model) (BoardConfig, error) {
 		FWCfg:      map[string][]byte{},
 		OnPowerOff: m.powerOff,
 		OnReset:    m.postReset,
+		OnA20: func(open bool) {
+			if m.CPU != nil { // not while the board is built
+				m.CPU.SetA20(open)
+			}
+		},
 		OnExit:     func(code int) { m.end(Exit{Reason: ExitDebug, Code: code}) },
 		GuestError: func(format string, args ...any) { m.log.Printf(interp.LogGuestErrors, format, args...) },
 	}
