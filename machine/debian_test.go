@@ -69,6 +69,7 @@ func TestDebian(t *testing.T) {
 				}
 				g := guesttest.Start(t, guesttest.Debian(t, flavour, engine, map[string][]byte{"bin/hello": hello, "bin/wild": wildPointer()}))
 				g.Expect(guesttest.Prompt, bootTime)
+				g.Quiet()
 
 				if out, _ := g.Shell("uname -sm", time.Minute); !strings.Contains(out, "Linux x86_64") {
 					t.Errorf("uname: %q", out)

@@ -33,6 +33,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -412,6 +413,9 @@ func (c *Cache) extracted(r *record, pattern string) string {
 		if err != nil {
 			continue
 		}
+		if st, err := os.Stat(p); err != nil || st.Mode()&0o100 != permissions(p)&0o100 {
+			continue
+		}
 		if sum, err := sumFile(p); err == nil && sum == strings.TrimSpace(string(want)) {
 			return p
 		}
@@ -436,12 +440,22 @@ func (c *Cache) store(rel string, data []byte) (err error) {
 	}()
 	_, err = f.Write(data)
 	if err == nil {
-		err = f.Chmod(0o644)
+		err = f.Chmod(permissions(rel))
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
 	return os.Rename(f.Name(), dst)
+}
+
+// permissions of a file of the cache: what a package has in a directory of
+// programs can be run.
+func permissions(rel string) fs.FileMode {
+	switch filepath.Base(filepath.Dir(rel)) {
+	case "bin", "sbin":
+		return 0o755
+	}
+	return 0o644
 }
 
 func sumFile(path string) (string, error) {

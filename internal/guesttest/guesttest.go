@@ -171,6 +171,13 @@ func (g *Guest) Send(text string) {
 	g.con.feed()
 }
 
+// Quiet keeps the kernel's messages off the console, where they would mix with
+// the output of commands: a busy host alone makes it complain.
+func (g *Guest) Quiet() {
+	g.t.Helper()
+	g.Shell("dmesg -n 1", time.Minute)
+}
+
 // Shell runs a command in the guest's shell and returns its output and exit
 // status.
 func (g *Guest) Shell(cmd string, timeout time.Duration) (out string, status int) {
