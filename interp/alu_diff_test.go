@@ -97,7 +97,7 @@ func (d *diff) integerCase(x *decode.Inst, st *native.State, o *diffOpts) bool {
 		}
 	case "leave":
 		st.GPR[x86.RBP] = ptr()
-	case "pop":
+	case "push", "pop":
 		return x.Base != x86.RSP && x.Index != x86.RSP
 	case "enter":
 		st.GPR[x86.RBP] = ptr()

@@ -46,9 +46,12 @@ type diff struct {
 	pool  []byte // what memory is filled from
 	data  [diffData]byte
 	seed  uint64
+	// compat: the guest is in compatibility mode, and runs what means the same
+	// there as in the host's 64-bit mode.
+	compat bool
 }
 
-var diffHost struct {
+var diffHost, diffHostLow struct {
 	buf  []byte
 	addr uint64
 }
@@ -61,6 +64,31 @@ func newDiff(t testing.TB, seed uint64) *diff {
 	if diffHost.buf == nil {
 		diffHost.buf, diffHost.addr = native.Alloc(diffData)
 	}
+	return newDiffAt(t, seed, diffHost.buf, diffHost.addr)
+}
+
+// newDiffCompat has the guest in compatibility mode, with flat 32-bit segments.
+func newDiffCompat(t testing.TB, seed uint64) *diff {
+	t.Helper()
+	if !native.Available {
+		t.Skip("the host does not run x86-64 Linux code")
+	}
+	if diffHostLow.buf == nil {
+		var err error
+		if diffHostLow.buf, diffHostLow.addr, err = allocLow(diffData); err != nil {
+			t.Skipf("no memory below 4 GiB: %v", err)
+		}
+	}
+	d := newDiffAt(t, seed, diffHostLow.buf, diffHostLow.addr)
+	d.compat = true
+	d.c.Seg[x86.CS].Attr = d.c.Seg[x86.CS].Attr&^x86.SegL | x86.SegD
+	d.c.Refresh()
+	d.c.recheck = false
+	return d
+}
+
+func newDiffAt(t testing.TB, seed uint64, host []byte, addr uint64) *diff {
+	t.Helper()
 	mem := new(mmu.Memory)
 	blk, err := mmu.NewBlock("ram", 1<<20)
 	if err != nil {
@@ -73,7 +101,7 @@ func newDiff(t testing.TB, seed uint64) *diff {
 	}
 	c := New(mem, model)
 	c.TSC = func() uint64 { return 0 }
-	d := &diff{Rand: rand.New(rand.NewPCG(seed, 3)), c: c, host: diffHost.buf, addr: diffHost.addr, seed: seed,
+	d := &diff{Rand: rand.New(rand.NewPCG(seed, 3)), c: c, host: host, addr: addr, seed: seed,
 		guest: blk.Bytes[diffDataPA : diffDataPA+diffData], code: blk.Bytes[diffCodePA : diffCodePA+mmu.PageSize]}
 	next := uint64(0x2000)
 	mapPage := func(va, pa uint64) {
@@ -377,6 +405,9 @@ func (d *diff) encode(e *decode.Encoding) (code []byte, x decode.Inst, ok bool) 
 		w = uint8(v)
 	}
 	rex := uint8(d.Uint32()) & 7
+	if d.compat {
+		rex, w = 0, max(0, uint8(e.Attr.W1()+1)/2)
+	}
 	if e.Map[0] == 'v' {
 		l := uint8(d.IntN(2))
 		if v := e.Attr.L1(); v >= 0 {
@@ -386,6 +417,9 @@ func (d *diff) encode(e *decode.Encoding) (code []byte, x decode.Inst, ok bool) 
 		vvvv := uint8(15)
 		if e.Attr.UsesVvvv() {
 			vvvv = uint8(d.IntN(16))
+			if d.compat {
+				vvvv |= 8
+			}
 		}
 		code = []byte{0xc4, ^rex<<5 | e.Map[1] - '0', w<<7 | vvvv<<3 | l<<2 | pp, e.Opcode}
 		if e.Map == "v1" && rex&3 == 0 && w == 0 && d.IntN(2) == 0 {
@@ -393,7 +427,11 @@ func (d *diff) encode(e *decode.Encoding) (code []byte, x decode.Inst, ok bool) 
 		}
 	} else {
 		if d.IntN(16) == 0 {
-			code = append(code, []byte{0x2e, 0x3e, 0x26, 0x36}[d.IntN(4)])
+			p := []byte{0x3e, 0x26, 0x36, 0x2e}[d.IntN(4)]
+			if d.compat {
+				p = 0x3e // CS is not for writing there
+			}
+			code = append(code, p)
 		}
 		if e.Attr&decode.LockOK != 0 && modrm < 0xc0 && d.IntN(4) == 0 {
 			code = append(code, 0xf0)
@@ -417,7 +455,7 @@ func (d *diff) encode(e *decode.Encoding) (code []byte, x decode.Inst, ok bool) 
 		if w != 0 {
 			rex |= 8
 		}
-		if rex != 0 || d.IntN(4) == 0 {
+		if rex != 0 || d.IntN(4) == 0 && !d.compat {
 			code = append(code, 0x40|rex)
 		}
 		switch e.Map {
@@ -444,7 +482,29 @@ func (d *diff) encode(e *decode.Encoding) (code []byte, x decode.Inst, ok bool) 
 	if decode.Decode(code, decode.Mode64, &x) != nil || x.Op != e.Op {
 		return nil, x, false
 	}
+	if d.compat {
+		// The same operands of the same size, or it is another instruction.
+		var y decode.Inst
+		if decode.Decode(code, decode.Mode32, &y) != nil || y.Op != x.Op || y.Len != x.Len || y.OpSize != x.OpSize || y.Args != x.Args || y.Base != x.Base {
+			return nil, x, false
+		}
+	}
 	return code[:x.Len], x, true
+}
+
+// lower makes a state fit for compatibility mode; it reports false where the
+// address of the memory operand would not be the same there.
+func (d *diff) lower(x *decode.Inst, st *native.State) bool {
+	for i := range st.GPR {
+		if v := st.GPR[i]; v>>32 != 0 && x.HasMem() && (uint8(i) == x.Base || uint8(i) == x.Index) {
+			return false
+		}
+		st.GPR[i] &= 0xffffffff
+		if i >= 8 {
+			st.GPR[i], st.YMM[i] = 0, [4]uint64{}
+		}
+	}
+	return true
 }
 
 // aim makes the registers of st such that the memory operand and the implicit
@@ -559,6 +619,9 @@ func (d *diff) sweep(t *testing.T, n int, pick func(e *decode.Encoding) bool, pr
 					if !d.aim(&x, st) || !prepare(&x, st, &o) {
 						break
 					}
+					if d.compat && !d.lower(&x, st) {
+						continue
+					}
 					all++
 					tried[e.Op]++
 					if msg := d.compare(code, st, &o); msg != "" {
@@ -572,7 +635,7 @@ func (d *diff) sweep(t *testing.T, n int, pick func(e *decode.Encoding) bool, pr
 					t.Fatal("too many instructions differ")
 				}
 			}
-			if tried[e.Op] == 0 && *diffTime == 0 {
+			if tried[e.Op] == 0 && *diffTime == 0 && !d.compat {
 				t.Errorf("%v (map %s, %02x) was not tried", e.Op, e.Map, e.Opcode)
 				tried[e.Op] = 1
 			}

@@ -167,3 +167,36 @@ func TestFeatures(t *testing.T) {
 		}
 	}
 }
+
+// TestVectorAddressing covers the addresses that cannot be compared with the
+// host: relative to RIP and with a segment base.
+func TestVectorAddressing(t *testing.T) {
+	d := newDiff(t, 1)
+	c := d.c
+	copy(d.guest[64:], "0123456789abcdef")
+	want := [2]uint64{0x3736353433323130, 0x6665646362613938}
+	check := func(name string, code []byte) {
+		t.Helper()
+		copy(d.code[8:], code)
+		c.DropCode()
+		c.RIP = diffCodeVA + 8
+		c.V[1] = x86.Vec{}
+		if vec, _ := d.step(); vec >= 0 {
+			t.Errorf("%s: exception %d", name, vec)
+		}
+		if c.V[1] != (x86.Vec{want[0], want[1]}) {
+			t.Errorf("%s: %x", name, c.V[1])
+		}
+	}
+	copy(d.code[0x108:], "0123456789abcdef")
+	check("movups xmm1, [rip+0xf9]", []byte{0x0f, 0x10, 0x0d, 0xf9, 0, 0, 0})
+	check("vmovdqu xmm1, [rip+0xf8]", []byte{0xc5, 0xfa, 0x6f, 0x0d, 0xf8, 0, 0, 0})
+	c.Seg[x86.FS].Base = d.addr + 32
+	c.Refresh()
+	c.recheck = false
+	c.R[x86.RBX] = 32
+	check("movdqa xmm1, fs:[rbx]", []byte{0x64, 0x66, 0x0f, 0x6f, 0x0b})
+	check("lddqu xmm1, fs:[ebx]", []byte{0x64, 0x67, 0xf2, 0x0f, 0xf0, 0x0b})
+	c.R[x86.RBX] = 1<<32 + 32
+	check("lddqu xmm1, fs:[ebx], upper half ignored", []byte{0x64, 0x67, 0xf2, 0x0f, 0xf0, 0x0b})
+}

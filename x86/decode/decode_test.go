@@ -20,7 +20,7 @@ import (
 var (
 	symbol   = regexp.MustCompile(` *(<.*>|#.*)$`)
 	noIndex  = regexp.MustCompile(`\+[re]iz\*\d`)
-	prefixes = regexp.MustCompile(`^((rep|repz|repnz|repe|repne|lock|cs|ds|es|ss|fs|gs|data16|addr32|addr16|bnd|notrack|xacquire|xrelease|rex(\.[WRXB]+)?) +)+`)
+	prefixes = regexp.MustCompile(`^((data32|rep|repz|repnz|repe|repne|lock|cs|ds|es|ss|fs|gs|data16|addr32|addr16|bnd|notrack|xacquire|xrelease|rex(\.[WRXB]+)?) +)+`)
 	fma4     = regexp.MustCompile(`^vfn?m(add|sub|addsub|subadd)[ps][sd]$`)
 	cmpAlias = regexp.MustCompile(`^(v?cmp)([a-z_]+?)(ps|pd|ss|sd)$`)
 )
@@ -154,7 +154,10 @@ func formatMem(in *Inst, a *Arg) string {
 		e += fmt.Sprintf("%s%s%d*%d", plus, map[Kind]string{XMM: "xmm", YMM: "ymm"}[in.VIndex.Kind], in.VIndex.Reg, 1<<in.Scale)
 	}
 	if in.Index != NoReg {
-		e += fmt.Sprintf("%s%s*%d", plus, reg(in.Index, in.AddrSize), 1<<in.Scale)
+		e += plus + reg(in.Index, in.AddrSize)
+		if in.AddrSize != 2 {
+			e += fmt.Sprintf("*%d", 1<<in.Scale)
+		}
 	}
 	if in.Base == RIPReg {
 		e += fmt.Sprintf("+%#x", uint64(in.Disp))
@@ -423,6 +426,58 @@ func BenchmarkDecode(b *testing.B) {
 	for b.Loop() {
 		if Decode(code, Mode64, &in) != nil {
 			b.Fatal("undecodable")
+		}
+	}
+}
+
+// TestObjdumpLegacy compares lengths and mnemonics in 16- and 32-bit code with
+// objdump. What it takes for code is a firmware image, data and all: nearly any
+// bytes are instructions there.
+func TestObjdumpLegacy(t *testing.T) {
+	const image = "/usr/share/seabios/bios-256k.bin"
+	objdump, err := exec.LookPath("objdump")
+	if _, err2 := os.Stat(image); err != nil || err2 != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatalf("objdump and %s are needed", image)
+		}
+		t.Skipf("objdump or %s is not there", image)
+	}
+	for mode, arch := range map[Mode]string{Mode16: "i8086", Mode32: "i386"} {
+		out, err := exec.Command(objdump, "-D", "-w", "-b", "binary", "-m", arch, "-M", "intel,"+arch, image).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		bad := map[string]bool{}
+		for line := range strings.Lines(string(out)) {
+			f := strings.SplitN(strings.TrimRight(line, "\n"), "\t", 3)
+			if len(f) != 3 {
+				continue
+			}
+			raw, err := hex.DecodeString(strings.ReplaceAll(strings.TrimSpace(f[1]), " ", ""))
+			if err != nil || len(raw) == 0 || raw[0] == 0x9b || strings.Contains(f[2], "(bad)") || strings.Contains(f[2], "?") {
+				continue
+			}
+			mnem, _ := normalise(f[2])
+			if evex(raw) || notDecoded(mnem) || mnem == "getsec" || mnem == "" {
+				continue
+			}
+			n++
+			var in Inst
+			err = Decode(append(raw, make([]byte, 15)...), mode, &in)
+			if in.Lock && err != nil || bad[mnem] {
+				continue
+			}
+			name := in.Op.String()
+			same := mnem == "nop" || mnem == name || aliases[mnem] == name || mnem+"f" == name ||
+				strings.TrimRight(mnem, "dw") == strings.TrimRight(name, "dw")
+			if err != nil || int(in.Len) != len(raw) || !same {
+				bad[mnem] = true
+				t.Errorf("%d-bit code: % x %s: %v, length %d, %v", mode, raw, f[2], name, in.Len, err)
+			}
+		}
+		if n < 10000 {
+			t.Errorf("only %d instructions", n)
 		}
 	}
 }
