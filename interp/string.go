@@ -80,21 +80,38 @@ func (s *stringOp) pause(c *CPU) bool {
 	return true
 }
 
-// bulk is the number of elements of at most left that fit between address va and
-// the end of n bytes of memory, and before the index wraps.
-func (s *stringOp) bulk(left uint64, n int, index uint64) uint64 {
-	k := min(left, uint64(n)/uint64(s.o.size))
-	if s.mask != ^uint64(0) {
-		k = min(k, (s.mask-index)/uint64(s.o.size))
+// span is how many bytes a segment holds from an index on, before its limit or
+// the end of the address size; 0 where that is not simply told.
+func (s *stringOp) span(c *CPU, seg, reg uint8) uint64 {
+	index := c.R[reg] & s.mask
+	end := s.mask
+	if !c.long {
+		d := &c.Seg[seg]
+		if d.Attr&(x86.SegCode|x86.SegDown) == x86.SegDown {
+			return 0
+		}
+		end = min(end, uint64(d.Limit))
 	}
-	return k
+	if index >= end {
+		return 0
+	}
+	return end - index // one less than there are, so that it cannot overflow
+}
+
+// bulk is the number of elements, of at most left, that fit into each of the
+// sizes.
+func (s *stringOp) bulk(left uint64, sizes ...uint64) uint64 {
+	for _, n := range sizes {
+		left = min(left, n/uint64(s.o.size))
+	}
+	return left
 }
 
 func opMovs(c *CPU, o *Op) *Op {
 	s := c.stringOp(o)
 	for left := s.left(c); left > 0; left = s.left(c) {
 		n := uint64(1)
-		if s.rep && !c.stepping && s.step == uint64(o.size) && c.flatStrings(o) {
+		if s.rep && !c.stepping && s.step == uint64(o.size) {
 			if k := s.movsBulk(c, left); k > 0 {
 				s.advance(c, x86.RSI, k)
 				s.advance(c, x86.RDI, k)
@@ -120,10 +137,6 @@ func opMovs(c *CPU, o *Op) *Op {
 	return o.next
 }
 
-// flatStrings reports whether segment checks cannot fail inside a page once the
-// first element passed: in 64-bit mode.
-func (c *CPU) flatStrings(o *Op) bool { return c.long && o.x.AddrSize == 8 }
-
 // movsBulk copies as many elements as lie in one page on both sides.
 func (s *stringOp) movsBulk(c *CPU, left uint64) uint64 {
 	from, to := s.src(c), s.dst(c, true)
@@ -135,7 +148,7 @@ func (s *stringOp) movsBulk(c *CPU, left uint64) uint64 {
 	if dst == nil {
 		return 0
 	}
-	k := s.bulk(left, min(len(src), len(dst)), 0)
+	k := s.bulk(left, uint64(len(src)), uint64(len(dst)), s.span(c, s.o.seg, x86.RSI), s.span(c, x86.ES, x86.RDI))
 	n := k * uint64(s.o.size)
 	if d := to - from; d < n && d > 0 {
 		// The stretches overlap so that the copy repeats what it wrote.
@@ -153,9 +166,9 @@ func opStos(c *CPU, o *Op) *Op {
 	s := c.stringOp(o)
 	v := c.R[x86.RAX]
 	for left := s.left(c); left > 0; left = s.left(c) {
-		if s.rep && !c.stepping && s.step == uint64(o.size) && c.flatStrings(o) {
+		if s.rep && !c.stepping && s.step == uint64(o.size) {
 			if dst := c.hostWrite(o, s.dst(c, true)); dst != nil {
-				if k := s.bulk(left, len(dst), 0); k > 0 {
+				if k := s.bulk(left, uint64(len(dst)), s.span(c, x86.ES, x86.RDI)); k > 0 {
 					fill(dst[:k*uint64(o.size)], v, int(o.size))
 					s.advance(c, x86.RDI, k)
 					s.count(c, k)
@@ -215,9 +228,9 @@ func opLods(c *CPU, o *Op) *Op {
 func opCmps(c *CPU, o *Op) *Op {
 	s := c.stringOp(o)
 	for left := s.left(c); left > 0; left = s.left(c) {
-		if s.rep && o.x.Rep == 0xf3 && !c.stepping && left > 16 && s.step == uint64(o.size) && c.flatStrings(o) {
+		if s.rep && o.x.Rep == 0xf3 && !c.stepping && left > 16 && s.step == uint64(o.size) {
 			a, b := c.hostRead(o, s.src(c)), c.hostRead(o, s.dst(c, false))
-			if k := s.bulk(left-1, min(len(a), len(b)), 0); k > 0 {
+			if k := s.bulk(left-1, uint64(len(a)), uint64(len(b)), s.span(c, o.seg, x86.RSI), s.span(c, x86.ES, x86.RDI)); k > 0 {
 				// Skip what is equal; the element that decides goes the slow way.
 				if n := k * uint64(o.size); bytes.Equal(a[:n], b[:n]) {
 					s.advance(c, x86.RSI, k)
