@@ -341,14 +341,15 @@ func opEnter(c *CPU, o *Op) *Op {
 		display[i] = c.ld(c.stackOp(o), c.stackAt(o, bp-i*size, uint(size), false), o.size)
 	}
 	frame := sp - size
+	fp := c.R[x86.RSP] - size // all of it, of a 16-bit stack too
 	c.stackStore(o, c.stackAt(o, frame, uint(size), true), o.size, c.R[x86.RBP])
 	if level > 0 {
 		for i := uint64(1); i < level; i++ {
 			c.stackStore(o, c.stackAt(o, frame-i*size, uint(size), true), o.size, display[i])
 		}
-		c.stackStore(o, c.stackAt(o, frame-level*size, uint(size), true), o.size, frame&m)
+		c.stackStore(o, c.stackAt(o, frame-level*size, uint(size), true), o.size, fp)
 	}
-	c.setReg(x86.RBP, o.size, frame&m)
+	c.setReg(x86.RBP, o.size, fp)
 	c.setSP(sp - total)
 	return o.next
 }

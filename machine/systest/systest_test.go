@@ -37,7 +37,7 @@ import (
 var engines = []string{"interp"}
 
 // limit is how long a program may run. None takes more than a few seconds.
-const limit = 30 * time.Second
+const limit = 15 * time.Second
 
 // result is what a program did.
 type result struct {
