@@ -15,7 +15,7 @@ import (
 
 // bootTime is how long a boot may take before it counts as hung. It is generous:
 // nothing here measures.
-const bootTime = 1 * time.Minute
+const bootTime = 5 * time.Minute
 
 // build compiles one of the programs in testdata for the guest.
 func build(t *testing.T, name string) (path string, code []byte) {

@@ -100,6 +100,7 @@ func Start(t testing.TB, cfg *machine.Config) *Guest {
 		stop()
 		<-g.done
 		m.Close()
+		m.Board.Free()
 	})
 	return g
 }
