@@ -200,7 +200,7 @@ func (c *CPU) fetchPage() (*codePage, uint64) {
 	p := c.page(r, pa)
 	shift := uint8(bits.TrailingZeros64(t.PageSize))
 	*e = fetchEntry{lin &^ pageMask, p, t.Global, shift}
-	c.it.large = c.it.large || shift > 12
+	c.it.large.add(lin, shift)
 	return p, off
 }
 

@@ -37,11 +37,30 @@ type tlbSet struct {
 	info [2 * tlbSize]tlbInfo
 	// filled lists the entries that may be valid, as indices into info.
 	filled []uint16
-	// large has a bit for each 2 MiB of address space, modulo 128 MiB, with
-	// entries out of large pages; huge is set if any is of a 1 GiB page.
-	large uint64
-	huge  bool
+	large  largePages
 }
+
+// largePages says where a TLB may hold pieces of large pages, so that INVLPG of a
+// small page does not have to look at every entry.
+type largePages struct {
+	at   uint64 // a bit for each 2 MiB of address space, modulo 128 MiB
+	huge bool   // there are pieces of 1 GiB pages
+}
+
+// add notes a piece at va of a page of 1<<shift bytes.
+func (l *largePages) add(va uint64, shift uint8) {
+	switch {
+	case shift > 22:
+		l.huge = true
+	case shift == 22:
+		l.at |= 3 << (va >> 21 & 62)
+	case shift > 12:
+		l.at |= 1 << (va >> 21 & 63)
+	}
+}
+
+// has reports whether a large page may hold va.
+func (l *largePages) has(va uint64) bool { return l.huge || l.at>>(va>>21&63)&1 != 0 }
 
 type tlbInfo struct {
 	listed bool // in filled
@@ -90,7 +109,7 @@ func (t *tlbSet) flush(all bool) {
 	}
 	t.filled = kept
 	if all {
-		t.large, t.huge = 0, false
+		t.large = largePages{}
 	}
 }
 
@@ -105,7 +124,7 @@ func (t *tlbSet) flushPage(va uint64) {
 	if t.w[i].tag == page {
 		t.invalidate(i + tlbSize)
 	}
-	if !t.huge && t.large>>(va>>21&63)&1 == 0 {
+	if !t.large.has(va) {
 		return
 	}
 	for _, n := range t.filled {
@@ -132,13 +151,7 @@ func (t *tlbSet) fill(page uint64, write bool, tr *mmu.Translation, host hostPtr
 	*t.entry(n) = tlbEntry{page, host}
 	info := &t.info[n]
 	info.global, info.shift = tr.Global, uint8(bits.TrailingZeros64(tr.PageSize))
-	if info.shift > 12 {
-		t.large |= 1 << (page >> 21 & 63)
-		if info.shift == 22 {
-			t.large |= 3 << (page >> 21 & 62)
-		}
-		t.huge = t.huge || info.shift > 22
-	}
+	t.large.add(page, info.shift)
 	if !info.listed {
 		info.listed = true
 		t.filled = append(t.filled, n)
@@ -148,7 +161,7 @@ func (t *tlbSet) fill(page uint64, write bool, tr *mmu.Translation, host hostPtr
 // A fetchTLB maps linear pages to decoded code.
 type fetchTLB struct {
 	e     [fetchSize]fetchEntry
-	large bool // may hold entries out of large pages
+	large largePages
 }
 
 const fetchSize = 512
@@ -164,7 +177,7 @@ func (t *fetchTLB) init() {
 	for i := range t.e {
 		t.e[i] = fetchEntry{tag: 1}
 	}
-	t.large = false
+	t.large = largePages{}
 }
 
 // flushTLB drops all translations; with all false global pages may stay.
@@ -193,7 +206,7 @@ func (c *CPU) flushPage(va uint64) {
 		if e := &t.e[page>>12&(fetchSize-1)]; e.tag == page {
 			e.tag = 1
 		}
-		if !t.large {
+		if !t.large.has(va) {
 			continue
 		}
 		for j := range t.e {
