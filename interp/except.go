@@ -82,18 +82,23 @@ func contributory(vec uint8) bool {
 	return false
 }
 
+// maxNested bounds the exceptions that come of delivering one. Benign ones such
+// as #AC on the handler's own stack may follow on each other for ever, and hang a
+// processor (CVE-2015-5307); here that is a shutdown.
+const maxNested = 16
+
 // deliverFault delivers an exception, and what comes of delivering it (SDM
 // volume 3, table 6-5).
 func (c *CPU) deliverFault(f *fault) {
 	cur := *f
-	for {
+	for n := 0; ; n++ {
 		c.Log.exception(c, cur.vec, cur.code)
 		next, ok := c.tryDeliver(cur)
 		if ok {
 			return
 		}
 		switch {
-		case cur.vec == x86.ExcDF && (contributory(next.vec) || next.vec == x86.ExcPF):
+		case cur.vec == x86.ExcDF && (contributory(next.vec) || next.vec == x86.ExcPF), n == maxNested:
 			c.Log.tripleFault(c)
 			c.shutdown = true
 			return
