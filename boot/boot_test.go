@@ -503,7 +503,7 @@ func TestErrors(t *testing.T) {
 			}
 			x.p.Mem = newMem(t, x.p.RAM)
 			_, err := Load(x.p)
-			if !errors.Is(err, x.kind) || !strings.Contains(err.Error(), x.word) || strings.Contains(err.Error(), "\n") {
+			if !errors.Is(err, x.kind) || !strings.Contains(strings.ToLower(err.Error()), strings.ToLower(x.word)) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("error %q, want %q with %q", err, x.kind, x.word)
 			}
 		})
