@@ -48,6 +48,10 @@ func MulDiv(a, b, c uint64) uint64 {
 // RealClock is a Clock on the host's monotonic time. Pause stops it, as when a
 // user halts the machine. Reading it takes no lock.
 type RealClock struct {
+	// Guard, where set, is put around every timer's function. Set it before
+	// the first NewTimer.
+	Guard func(f func()) func()
+
 	base  atomic.Pointer[clockBase]
 	mu    sync.Mutex
 	armed map[*realTimer]struct{}
@@ -111,6 +115,9 @@ type realTimer struct {
 
 // NewTimer implements Clock.
 func (c *RealClock) NewTimer(f func()) Timer {
+	if c.Guard != nil {
+		f = c.Guard(f)
+	}
 	rt := &realTimer{c: c, f: f}
 	rt.t = time.AfterFunc(time.Hour, rt.fire)
 	rt.t.Stop()

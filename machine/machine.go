@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"hotblock/boot"
+	"hotblock/devices"
 	"hotblock/devices/chardev"
 	"hotblock/devices/debugport"
 	"hotblock/interp"
@@ -110,6 +111,14 @@ func (m *Machine) boardConfig(model *x86.Model) (BoardConfig, error) {
 		OnExit:     func(code int) { m.end(Exit{Reason: ExitDebug, Code: code}) },
 		GuestError: func(format string, args ...any) { m.log.Printf(interp.LogGuestErrors, format, args...) },
 	}
+	clock := devices.NewRealClock()
+	clock.Guard = func(f func()) func() {
+		return func() {
+			defer chardev.RestoreOnPanic()
+			f()
+		}
+	}
+	bc.Clock = clock
 	m.clock.board = &bc
 	for _, f := range cfg.FWCfg {
 		bc.FWCfg[f.Name] = f.Data

@@ -22,6 +22,13 @@ import (
 // cpuFeature says whether the engine executes a CPU feature.
 func cpuFeature(name string) bool { return interp.Supports(name) }
 
+// brokenPipe is the number of SIGPIPE. Whoever closes standard output wants no
+// more of it, and no message either, as with any other command in a pipeline.
+const brokenPipe = 13
+
+// onMachine is told of every machine before it runs. It is for tests.
+var onMachine = func(*machine.Machine) {}
+
 // run boots what the command line says, and returns the process's exit code.
 func (c *command) run(stderr io.Writer) (code int, err error) {
 	cfg := c.cfg
@@ -60,7 +67,10 @@ func (c *command) run(stderr io.Writer) (code int, err error) {
 		defer os.Remove(c.pidfile)
 	}
 	cfg.Host.Messages = stderr
-	lines, trace, err := c.openHost(stderr, quit)
+	lines, trace, err := c.openHost(stderr, quit, func() {
+		ended.CompareAndSwap(0, brokenPipe)
+		quit()
+	})
 	defer trace.Close()
 	defer lines.Close()
 	// A CPU may wait for a line that takes no more output. Closing the lines
@@ -92,13 +102,16 @@ func (c *command) run(stderr io.Writer) (code int, err error) {
 		}()
 	}
 	defer m.Close()
+	onMachine(m)
 	exit, err := m.Run(ctx)
 	if err != nil {
 		return 0, err
 	}
 	if n := ended.Load(); n != 0 {
 		lines.Close()
-		fmt.Fprintf(stderr, "hotblock: terminating on signal %d\n", n)
+		if n != brokenPipe {
+			fmt.Fprintf(stderr, "hotblock: terminating on signal %d\n", n)
+		}
 		return 128 + int(n), nil
 	}
 	return exit.Code, nil
@@ -122,11 +135,11 @@ func (c *closers) Close() error {
 
 // openHost opens what the machine's lines are connected to, and the log. The
 // closers are never nil.
-func (c *command) openHost(stderr io.Writer, quit func()) (lines, trace *closers, err error) {
+func (c *command) openHost(stderr io.Writer, quit, broken func()) (lines, trace *closers, err error) {
 	cfg := c.cfg
 	lines, trace = &closers{}, &closers{}
 	open := func(s chardev.Spec, label string) (chardev.Backend, error) {
-		b, err := chardev.Open(s, chardev.Options{Label: label, Messages: stderr, Quit: quit})
+		b, err := chardev.Open(s, chardev.Options{Label: label, Messages: stderr, Quit: quit, Broken: broken})
 		if b != nil {
 			lines.funcs = append(lines.funcs, b.Close)
 		}

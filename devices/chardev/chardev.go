@@ -57,6 +57,9 @@ type Options struct {
 	Messages io.Writer
 	// Quit is called on Ctrl-a x. It must not wait for the back end.
 	Quit func()
+	// Broken is called when nobody reads standard output any more, once. nil
+	// means that the machine goes on.
+	Broken func()
 }
 
 // Kind is the kind of a back end.

@@ -28,10 +28,14 @@ type pump struct {
 	// lossy drops the oldest output instead of waiting, for lines that nobody
 	// need ever read, such as a pty.
 	lossy bool
+	// broken, where set, is told of the writer's first error.
+	broken func()
 }
 
-func newPump(dst io.Writer) *pump {
-	p := &pump{dst: dst, ended: make(chan struct{})}
+func newPump(dst io.Writer) *pump { return newPumpBroken(dst, nil) }
+
+func newPumpBroken(dst io.Writer, broken func()) *pump {
+	p := &pump{dst: dst, broken: broken, ended: make(chan struct{})}
 	p.changed = sync.NewCond(&p.mu)
 	go p.run()
 	return p
@@ -89,6 +93,10 @@ func (p *pump) run() {
 		p.mu.Lock()
 		if err != nil && gen == p.gen {
 			p.dst, p.buf = nil, nil // the reader is gone
+			if p.broken != nil {
+				go p.broken()
+				p.broken = nil
+			}
 			p.changed.Broadcast()
 		}
 	}

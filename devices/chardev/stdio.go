@@ -28,6 +28,7 @@ var terminal struct {
 	taken bool
 	fd    int
 	saved *term.State
+	also  func() // what a display wants done
 }
 
 // RestoreTerminal puts the terminal back to what it was before a back end
@@ -40,6 +41,18 @@ func RestoreTerminal() {
 		term.Restore(terminal.fd, terminal.saved)
 		terminal.saved = nil
 	}
+	if f := terminal.also; f != nil {
+		terminal.also = nil
+		f()
+	}
+}
+
+// AlsoRestore has RestoreTerminal call f, once: it puts back what a display on
+// the terminal changed.
+func AlsoRestore(f func()) {
+	terminal.mu.Lock()
+	defer terminal.mu.Unlock()
+	terminal.also = f
 }
 
 // RestoreOnPanic is to be deferred in goroutines: it puts the terminal back
@@ -74,7 +87,7 @@ func newStdio(o Options) (Backend, error) {
 		o.Stdout = os.Stdout
 	}
 	terminal.taken = true
-	return &stdioBackend{pump: newPump(o.Stdout), feeder: newFeeder(), o: o,
+	return &stdioBackend{pump: newPumpBroken(o.Stdout, o.Broken), feeder: newFeeder(), o: o,
 		typed: make(chan []byte, 1024)}, nil
 }
 

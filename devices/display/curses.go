@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/gdamore/tcell/v2"
+
+	"hotblock/devices/chardev"
 )
 
 // refresh is how often the screen is looked at.
@@ -24,7 +26,8 @@ func RunCurses(ctx context.Context, s Screen, k Keyboard, quit func()) error {
 	if err := t.Init(); err != nil {
 		return fmt.Errorf("cannot use the terminal for -display curses: %w", err)
 	}
-	defer t.Fini()
+	chardev.AlsoRestore(t.Fini)
+	defer chardev.RestoreTerminal()
 
 	events := make(chan tcell.Event, 64)
 	stop := make(chan struct{})
