@@ -194,6 +194,12 @@ func (g *Guest) Shell(cmd string, timeout time.Duration) (out string, status int
 	return out, status
 }
 
+// Stop ends the machine as the user does, and waits for that.
+func (g *Guest) Stop() {
+	g.stop()
+	<-g.done
+}
+
 // Wait waits for the machine to end.
 func (g *Guest) Wait(timeout time.Duration) machine.Exit {
 	g.t.Helper()
