@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand"
 	"testing"
+	"time"
 
 	"hotblock/mmu"
 	"hotblock/x86"
@@ -58,6 +59,20 @@ func newRandomMachine(t testing.TB) *randomMachine {
 	mem.Map(mmu.Region{Name: "MMIO", Base: fuzzMMIO, Size: mmu.PageSize, Kind: mmu.IO, Dev: dev})
 	m.cpu = New(mem, model)
 	m.cpu.Ports = dev
+	// A repeated string instruction may go on for ever; an interrupt request stops
+	// it, as it would in a machine with a timer.
+	stop := make(chan struct{})
+	t.Cleanup(func() { close(stop) })
+	go func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(20 * time.Millisecond):
+				m.cpu.Kick()
+			}
+		}
+	}()
 	var tsc uint64
 	m.cpu.TSC = func() uint64 { tsc += 17; return tsc }
 	return m
@@ -251,6 +266,7 @@ func (m *randomMachine) blocks(n int) {
 			return
 		}
 		c.Shadow, c.ShadowSS = false, false
+		c.pending.Store(0)
 		m.oneBlock()
 	}
 }
