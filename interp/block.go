@@ -198,9 +198,11 @@ func (c *CPU) fetchPage() (*codePage, uint64) {
 		return nil, off
 	}
 	p := c.page(r, pa)
-	shift := uint8(bits.TrailingZeros64(t.PageSize))
-	*e = fetchEntry{lin &^ pageMask, p, t.Global, shift}
-	c.it.large.add(lin, shift)
+	if !c.limited {
+		shift := uint8(bits.TrailingZeros64(t.PageSize))
+		*e = fetchEntry{lin &^ pageMask, p, t.Global, shift}
+		c.it.large.add(lin, shift)
+	}
 	return p, off
 }
 
@@ -602,6 +604,7 @@ func (c *CPU) single() *Op {
 	c.R[x86.RPage] = c.RIP - off
 	c.stats.Instructions++
 	if o := p.single[uint16(off)]; o != nil {
+		c.checkFetched(o)
 		return o
 	}
 	c.markCode(p)
@@ -614,7 +617,15 @@ func (c *CPU) single() *Op {
 		p.single = map[uint16]*Op{}
 	}
 	p.single[uint16(off)] = &blk[0]
+	c.checkFetched(&blk[0])
 	return &blk[0]
+}
+
+// checkFetched raises #GP where an instruction reaches beyond the limit of CS.
+func (c *CPU) checkFetched(o *Op) {
+	if c.limited && c.RIP+uint64(o.len)-1 > uint64(c.Seg[x86.CS].Limit) {
+		c.raise(nil, x86.ExcGP, 0)
+	}
 }
 
 // uncached decodes the instruction at RIP from wherever it is, MMIO included,

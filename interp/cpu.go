@@ -63,13 +63,14 @@ type CPU struct {
 	amask   [9]uint64
 	mode    codeMode
 	long    bool // in 64-bit mode
+	limited bool // the code segment ends before the greatest instruction pointer
 	apicHi  uint64
 
 	a20Closed atomic.Bool
 	physMask  uint64 // of what A20 lets through
 
 	tlbs   [4]tlbSet
-	its    [2]fetchTLB
+	its    [3]fetchTLB // of CPL 0 to 2, of CPL 3, and one that stays empty
 	paging mmu.Paging
 
 	Mem   *mmu.Memory
@@ -311,7 +312,7 @@ func (c *CPU) guarded(what int) (leave bool) {
 
 func (c *CPU) runBlocks() {
 	for {
-		if c.dbActive {
+		if c.dbActive || c.limited && c.nearLimit() {
 			c.step()
 		} else {
 			op := c.lookup()

@@ -4,6 +4,7 @@ package interp
 // through code segments, call gates and TSSs (SDM volume 3, chapters 3, 5 and 7).
 
 import (
+	"hotblock/mmu"
 	"hotblock/x86"
 	"hotblock/x86/decode"
 )
@@ -74,6 +75,11 @@ func (c *CPU) updateMode() {
 			c.its[i].init()
 		}
 	}
+	limited := c.mode == mode32 && c.Seg[x86.CS].Limit != 0xffffffff || c.mode == mode16 && c.Seg[x86.CS].Limit < 0xffff
+	if limited != c.limited {
+		c.limited = limited
+		c.updatePrivilege()
+	}
 	for i := range c.Seg {
 		c.R[x86.RSeg+i] = c.Seg[i].Base
 		if c.long && i < x86.FS {
@@ -81,6 +87,13 @@ func (c *CPU) updateMode() {
 		}
 	}
 	c.updateVec()
+}
+
+// nearLimit reports whether code at RIP may run into the limit of CS before it
+// is looked up again. Decoded blocks do not check it; they are left at the end of
+// each page while CPU.limited is set, because then the fetch TLB stays empty.
+func (c *CPU) nearLimit() bool {
+	return c.RIP+2*mmu.PageSize > uint64(c.Seg[x86.CS].Limit)
 }
 
 func (c *CPU) setCPL(cpl uint8) {

@@ -262,6 +262,9 @@ func (c *CPU) updatePrivilege() {
 		i = tlbChecked
 	}
 	c.tlb = &c.tlbs[i]
+	if c.limited {
+		c.it = &c.its[2]
+	}
 }
 
 func canonical(va uint64) bool { return uint64(int64(va)<<(64-x86.LinBits)>>(64-x86.LinBits)) == va }

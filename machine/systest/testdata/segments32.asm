@@ -247,7 +247,31 @@ farret:
 	FAULTS 13, 0, retf
 	add esp, 8
 	retf
-.l:	ret
+.l:	; running into the end of the segment
+	DESC S1, 0x100000, 0, 0x9b, 4
+	mov eax, .end - 0x100000
+	mov [gdt + S1], ax
+	mov dword [hook], .over
+	mov ebx, 0
+	jmp S1:.run - 0x100000
+.run:	mov ecx, 100
+.turn:	inc ebx
+	dec ecx
+	jnz .turn
+.end:	db 0xb8, 0, 0, 0, 0		; the segment ends inside of it
+	FAIL
+.over:	mov dword [hook], 0
+	pop eax
+	ASSERT_EQ eax, 13
+	pop eax
+	ASSERT_EQ eax, 0
+	pop eax
+	ASSERT_EQ eax, .end - 0x100000
+	pop eax
+	ASSERT_EQ eax, S1
+	popfd
+	ASSERT_EQ ebx, 100
+	ret
 
 ldt:
 	mov dword [scratch], 0x0000ffff
