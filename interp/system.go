@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 
 	"hotblock/x86"
+	"hotblock/x86/decode"
 )
 
 func init() {
@@ -32,6 +33,7 @@ func init() {
 	on("smsw", opSmsw)
 	end("invlpg", opInvlpg)
 	end("invpcid", opInvpcid)
+	handlers[decode.MustOp("invpcid")].feat = "invpcid"
 	on("invd", opInvd)
 	on("wbinvd", opInvd)
 	on("wbnoinvd", opInvd)
