@@ -561,6 +561,7 @@ func opInto(c *CPU, o *Op) *Op {
 // opInt1 is ICEBP: #DB as a trap, without the DPL check.
 func opInt1(c *CPU, o *Op) *Op {
 	c.RIP = c.ripAt(o.off)
+	c.DR[7] &^= 1 << 13
 	c.event(x86.ExcDB, 0, evException, c.nextIP(o))
 	return nil
 }

@@ -33,7 +33,10 @@ func init() {
 	on("smsw", opSmsw)
 	end("invlpg", opInvlpg)
 	end("invpcid", opInvpcid)
-	handlers[decode.MustOp("invpcid")].feat = "invpcid"
+	for op, feature := range map[string]string{"invpcid": "invpcid", "syscall": "syscall", "sysret": "syscall",
+		"sysenter": "sep", "sysexit": "sep", "xsetbv": "xsave"} {
+		handlers[decode.MustOp(op)].feat = feature
+	}
 	on("invd", opInvd)
 	on("wbinvd", opInvd)
 	on("wbnoinvd", opInvd)

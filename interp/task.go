@@ -139,6 +139,7 @@ func (c *CPU) switchTask(o *Op, sel uint16, d *descriptor, how int, next uint64)
 
 	c.LDTR = x86.Segment{Sel: uint16(ldt)}
 	if c.v86() {
+		c.loadTaskLDT(uint16(ldt))
 		for i, s := range segs {
 			attr := uint16(0xf3)
 			if i == x86.CS {
@@ -161,9 +162,8 @@ func (c *CPU) switchTask(o *Op, sel uint16, d *descriptor, how int, next uint64)
 	}
 }
 
-// loadTaskSegs loads LDTR and the segment registers of a new task. A bad
-// selector is #TS in the new task.
-func (c *CPU) loadTaskSegs(segs [6]uint16, ldt uint16) {
+// loadTaskLDT loads LDTR for a new task. A bad selector is #TS in the new task.
+func (c *CPU) loadTaskLDT(ldt uint16) {
 	if ldt&^3 != 0 {
 		code := uint32(ldt &^ 3)
 		if ldt&4 != 0 {
@@ -175,6 +175,12 @@ func (c *CPU) loadTaskSegs(segs [6]uint16, ldt uint16) {
 		}
 		c.LDTR = d.segment(ldt)
 	}
+}
+
+// loadTaskSegs loads LDTR and the segment registers of a new task, as
+// loadTaskLDT does.
+func (c *CPU) loadTaskSegs(segs [6]uint16, ldt uint16) {
+	c.loadTaskLDT(ldt)
 	// Until they are checked, the registers hold selectors without segments.
 	for i, s := range segs {
 		if i != x86.CS {

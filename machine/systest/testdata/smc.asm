@@ -182,4 +182,41 @@ test:
 
 ; RAM behind the BIOS at 0xf0000: written first, then run, then closed for
 ; writing while it runs.
-shadow:	ret
+SHADOW	equ 0xf8000
+; PAM %1: writes the attributes of 0xf0000-0xfffff in the host bridge.
+%macro PAM 1
+	mov eax, 0x80000058
+	mov dx, 0xcf8
+	out dx, eax
+	mov dx, 0xcfd
+	mov al, %1
+	out dx, al
+%endmacro
+shadow:	mov eax, 0x80000058
+	mov dx, 0xcf8
+	out dx, eax
+	mov dx, 0xcfd
+	in al, dx
+	mov r13b, al
+	PAM 0x30
+	mov rbx, [SHADOW]
+	push rbx
+	mov dword [SHADOW], 0xc301b0	; mov al, 1; ret
+	mov ebx, SHADOW
+	call rbx
+	ASSERT_EQ al, 1
+	mov byte [SHADOW + 1], 2
+	call rbx
+	ASSERT_EQ al, 2
+	PAM 0x10
+	mov byte [SHADOW + 1], 3	; read-only
+	call rbx
+	ASSERT_EQ al, 2
+	PAM 0x30
+	mov byte [SHADOW + 1], 4
+	call rbx
+	ASSERT_EQ al, 4
+	pop rbx
+	mov [SHADOW], rbx
+	PAM r13b
+	ret
