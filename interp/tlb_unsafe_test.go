@@ -5,29 +5,110 @@ import (
 	"unsafe"
 
 	"hotblock/mmu"
+	"hotblock/x86"
 )
 
-// TestTLBFlushForgetsNothing is for a bug: when the list of filled entries was
-// compacted, the read entry of the page that was just being made writable fell
-// out of it, and outlived every flush.
-func TestTLBFlushForgetsNothing(t *testing.T) {
-	var page [4096]byte
-	host := unsafe.Pointer(&page)
+// valid lists the entries of a TLB that some address hits.
+func (t *tlbSet) valid() (n int) {
+	for i := range t.r {
+		for _, e := range []tlbEntry{t.r[i], t.w[i]} {
+			if e.tag>>12&(tlbSize-1) == uint64(i) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// A page that was read and then written has two entries; after thousands of
+// fills a flush left one of them behind.
+func TestFlushAfterManyFills(t *testing.T) {
 	var s tlbSet
 	s.init()
-	tr := &mmu.Translation{PageSize: 4096}
-	const va = 0x7000
-	s.fill(va, false, tr, host)
-	for i := range 5 * tlbSize {
-		s.fill(uint64(i)<<22|0x1000, false, tr, host) // all in one slot
-		if i > 3*tlbSize {
-			s.fill(va, true, tr, host)
-		}
+	var page [mmu.PageSize]byte
+	host := unsafe.Pointer(&page[0])
+	for i := range uint64(20_000) {
+		va := i * 7919 % 5000 << 12
+		tr := &mmu.Translation{PageSize: mmu.PageSize, Global: i%5 == 0}
+		s.fill(va, false, tr, host)
+		s.fill(va, true, tr, host)
 	}
 	s.flush(false)
 	for i := range s.r {
-		if s.r[i] != (tlbEntry{tag: tlbInvalid(i)}) || s.w[i] != (tlbEntry{tag: tlbInvalid(i)}) {
-			t.Errorf("entry %d survives a flush: %#x, %#x", i, s.r[i].tag, s.w[i].tag)
+		for k, e := range []tlbEntry{s.r[i], s.w[i]} {
+			if e.tag>>12&(tlbSize-1) == uint64(i) && !s.info[i+k*tlbSize].global {
+				t.Fatalf("entry %d for page %#x outlived a flush", i, e.tag)
+			}
 		}
 	}
+	s.flush(true)
+	if n := s.valid(); n != 0 {
+		t.Errorf("%d entries outlived a flush of all", n)
+	}
+}
+
+// INVLPG dropped only 4 KiB of a large page.
+func TestFlushPageDropsLargePage(t *testing.T) {
+	var page [mmu.PageSize]byte
+	host := unsafe.Pointer(&page[0])
+	for _, size := range []uint64{2 << 20, 4 << 20, 1 << 30} {
+		var s tlbSet
+		s.init()
+		base := uint64(0xffff888000000000)
+		other := base + size
+		tr := &mmu.Translation{PageSize: size}
+		s.fill(base, false, tr, host)
+		s.fill(base+0x5000, true, tr, host)
+		s.fill(base+size-0x1000, false, tr, host)
+		s.fill(other+0x7000, false, tr, host)
+		s.flushPage(base + 0x3000)
+		if n := s.valid(); n != 1 {
+			t.Errorf("page of %#x bytes: %d entries are left, want the one of the next page", size, n)
+		}
+		if s.r[(other+0x7000)>>12&(tlbSize-1)].tag != other+0x7000 {
+			t.Errorf("page of %#x bytes: its neighbour was dropped", size)
+		}
+	}
+}
+
+// RunSteps never looked at an interrupt again that had waited for STI's shadow.
+func TestRunStepsInterruptAfterShadow(t *testing.T) {
+	m := newRandomMachine(t)
+	c := m.cpu
+	code := []byte{0xfb, 0x90, 0x90, 0x90, 0x90} // sti; nops
+	copy(m.ram.Bytes[0x1000:], code)
+	m.ram.Bytes[0x40*4+1] = 0x20 // vector 0x40 at 0:0x2000
+	m.ram.Bytes[0x2000] = 0xf4
+	c.Int = onePending{new(bool)}
+	c.setSeg(x86.CS, segmentAt(0))
+	c.RIP = 0x1000
+	c.R[x86.RSP] = 0x8000
+	c.Refresh()
+	for range 8 {
+		c.RunSteps(1)
+	}
+	if !c.Halted {
+		t.Fatalf("the interrupt was not taken: RIP %#x", c.RIP)
+	}
+	if ret := uint64(m.ram.Bytes[0x7ffa]) | uint64(m.ram.Bytes[0x7ffb])<<8; ret != 0x1002 {
+		t.Errorf("the interrupt came before %#x, want 0x1002: one instruction after STI", ret)
+	}
+}
+
+// onePending is an interrupt controller with vector 0x40 pending, once.
+type onePending struct{ taken *bool }
+
+func (o onePending) HasInterrupt() bool { return !*o.taken }
+func (o onePending) Ack() (uint8, bool) {
+	was := *o.taken
+	*o.taken = true
+	return 0x40, !was
+}
+func (o onePending) ReadMSR(uint32) (uint64, bool) { return 0, false }
+func (o onePending) WriteMSR(uint32, uint64) bool  { return false }
+func (o onePending) TPR() uint8                    { return 0 }
+func (o onePending) SetTPR(uint8)                  {}
+
+func segmentAt(base uint64) x86.Segment {
+	return x86.Segment{Base: base, Limit: 0xffff, Attr: x86.SegP | x86.SegS | x86.SegCode | x86.SegWritable | x86.SegAccessed}
 }
