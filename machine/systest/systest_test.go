@@ -37,7 +37,7 @@ import (
 var engines = []string{"interp"}
 
 // limit is how long a program may run. None takes more than a few seconds.
-const limit = 15 * time.Second
+const limit = time.Minute
 
 // result is what a program did.
 type result struct {

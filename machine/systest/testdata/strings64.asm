@@ -239,8 +239,8 @@ interrupted:
 	shr eax, 16
 	mov [idt + 0x40 * 16 + 6], ax
 	mov dword [ticks], 0
-	mov dword [r14 + 0x380], 3000
-	mov r12d, 400
+	mov dword [r14 + 0x380], 30000
+	mov r12d, 200
 	sti
 .more:	lea rdi, [r8]
 	mov ecx, 0x8000
