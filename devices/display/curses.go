@@ -75,20 +75,25 @@ func RunCurses(ctx context.Context, s Screen, k Keyboard, quit func()) error {
 func draw(t tcell.Screen, x Text, escaped bool) {
 	w, h := t.Size()
 	t.Clear()
+	// A terminal with fewer lines shows those down to the cursor.
+	top := 0
+	if x.CursorOn && x.CursorY >= h {
+		top = x.CursorY - h + 1
+	}
 	if x.Graphics {
 		put(t, 0, 0, "The guest's screen is in a graphics mode.")
 	} else {
-		for y := 0; y < min(x.Rows, h); y++ {
+		for y := 0; y < min(x.Rows-top, h); y++ {
 			for c := 0; c < min(x.Cols, w); c++ {
-				if i := y*x.Cols + c; i < len(x.Cells) {
+				if i := (top+y)*x.Cols + c; i < len(x.Cells) {
 					cell := x.Cells[i]
 					t.SetContent(c, y, CP437[cell&0xff], nil, styleOf(byte(cell>>8)))
 				}
 			}
 		}
 	}
-	if x.CursorOn && !x.Graphics && x.CursorX < w && x.CursorY < h {
-		t.ShowCursor(x.CursorX, x.CursorY)
+	if x.CursorOn && !x.Graphics && x.CursorX < w && x.CursorY-top < h {
+		t.ShowCursor(x.CursorX, x.CursorY-top)
 	} else {
 		t.HideCursor()
 	}
