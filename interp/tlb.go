@@ -236,6 +236,7 @@ func (c *CPU) updatePaging() {
 	p.WP = c.CR0&x86.CR0WP != 0
 	p.NXE = c.EFER&x86.EFERNXE != 0
 	p.PSE = c.CR4&x86.CR4PSE != 0
+	p.GB = c.Model.Has("pdpe1gb")
 	p.SMEP = c.CR4&x86.CR4SMEP != 0
 	p.SMAP = c.CR4&x86.CR4SMAP != 0
 	p.PGE = c.CR4&x86.CR4PGE != 0
