@@ -539,7 +539,7 @@ type crossKey struct {
 // be had; it raises the fault only if there are none.
 func (c *CPU) fetchBytes(b []byte) int {
 	lin := c.fetchLin(c.RIP)
-	pa := c.fetchTranslate(lin).PA
+	pa := c.fetchTranslate(lin).PA & c.physMask
 	n := min(len(b), int(mmu.PageSize-lin&pageMask))
 	if !c.long {
 		n = int(min(uint64(n), uint64(c.Seg[x86.CS].Limit)-c.RIP+1))

@@ -419,7 +419,7 @@ func (c *CPU) writePlace(p place, size uint, v uint64) {
 		r := p.rgn
 		if r.Kind == mmu.ROM {
 			if r.WriteDev != nil {
-				r.WriteDev.WriteMMIO(p.pa-r.Base, int(size), v)
+				r.WriteDev.WriteMMIO(p.pa-r.Base, int(size), v&(^uint64(0)>>(64-8*size)))
 				return
 			}
 			c.Log.guestError("write of %d bytes to ROM at %#x", size, p.pa)
