@@ -93,6 +93,7 @@ type CPU struct {
 
 	code     [numModes]map[pageKey]*codePage
 	cross    map[crossKey]*crossing
+	liveOps  int // decoded and kept: see maxLiveOps
 	stats    Stats
 	stepping bool   // run string instructions one iteration at a time
 	dbTrap   uint64 // DR6 bits to report after this instruction
