@@ -84,7 +84,7 @@ func (s *small) protect(cpl uint8) {
 	s.Refresh()
 }
 
-// long puts the CPU into 64-bit mode at level 0, all memory mapped to itself.
+// long64 puts the CPU into 64-bit mode at level 0, all memory mapped to itself.
 func (s *small) long64() {
 	for i, e := range []uint64{0x2003, 0x3003, 0x83, 0x200083} {
 		at := []int{0x1000, 0x2000, 0x3000, 0x3008}[i]
@@ -98,7 +98,7 @@ func (s *small) long64() {
 	s.Refresh()
 }
 
-// fault runs f and returns the exception that it raises, or -1.
+// faultOf runs f and returns the exception that it raises, or -1.
 func (s *small) faultOf(f func()) (vec int) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -615,5 +615,42 @@ func TestStats(t *testing.T) {
 	s.flushTLB(false)
 	if got := s.Stats().Flushes; got != flushes+1 {
 		t.Errorf("%d flushes, want %d", got, flushes+1)
+	}
+}
+
+// BenchmarkFault is what raising and catching an exception costs the host.
+func BenchmarkFault(b *testing.B) {
+	s := newSmall(b, "max")
+	for b.Loop() {
+		s.faultOf(func() { s.raise(nilOp, x86.ExcGP, 0) })
+	}
+}
+
+// BenchmarkTLBRefill is a load that misses the TLB, under 2 MiB pages.
+func BenchmarkTLBRefill(b *testing.B) {
+	s := newSmall(b, "max")
+	s.long64()
+	for b.Loop() {
+		s.tlb.invalidate(5)
+		s.ld8(nilOp, 0x5000)
+	}
+}
+
+// BenchmarkModes runs one loop of five instructions in 64-bit and in 32-bit
+// mode; an operation is a round.
+func BenchmarkModes(b *testing.B) {
+	for _, bits := range []int{64, 32} {
+		b.Run(fmt.Sprint(bits), func(b *testing.B) {
+			// add eax, ebx; xor ecx, eax; mov [rbx], ecx; dec edx; jnz; out
+			s := newSmall(b, "max", 0x01, 0xd8, 0x31, 0xc1, 0x89, 0x0b, 0xff, 0xca, 0x75, 0xf6, 0xe6, stopPort, 0xeb, 0xfe)
+			if bits == 64 {
+				s.long64()
+			} else {
+				s.protect(0)
+			}
+			s.R[x86.RBX], s.R[x86.RDX] = 0x9000, uint64(b.N)
+			b.ResetTimer()
+			s.Run()
+		})
 	}
 }

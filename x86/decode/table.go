@@ -61,9 +61,6 @@ func MustOp(name string) Op {
 	return o
 }
 
-// Ops returns all mnemonics, by rising Op, from 1.
-func Ops() []string { return opNames[1:] }
-
 // Attr is a set of properties of an encoding.
 type Attr uint16
 
