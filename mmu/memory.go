@@ -1,6 +1,6 @@
 // Package mmu is the machine's memory as the CPU and the devices see it:
-// guest-physical memory made of regions, and the page walk and TLBs that put
-// a linear address on top of it.
+// guest-physical memory made of regions, and the page walk that puts a linear
+// address on top of it. TLBs are the engines' own.
 //
 // # Guest-physical memory
 //
