@@ -303,6 +303,124 @@ func TestMovsAliases(t *testing.T) {
 	}
 }
 
+// recorder is a device that notes writes and reads as the offset.
+type recorder struct{ writes [][3]uint64 }
+
+func (r *recorder) ReadMMIO(off uint64, size int) uint64 { return off }
+func (r *recorder) WriteMMIO(off uint64, size int, v uint64) {
+	r.writes = append(r.writes, [3]uint64{off, uint64(size), v})
+}
+
+// newPlaces is a CPU in flat protected mode with RAM up to 0x20000, a page of
+// ROM, a page of a device and a hole there, and RAM behind them.
+func newPlaces(t *testing.T, code ...byte) (*small, *recorder, *mmu.Block) {
+	s := newSmall(t, "max", append(code, 0xe6, stopPort, 0xeb, 0xfe)...)
+	rom, err := mmu.NewBlock("ROM", mmu.PageSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(rom.Free)
+	dev := &recorder{}
+	s.Mem.Map(mmu.Region{Base: 0x20000, Size: mmu.PageSize, Kind: mmu.ROM, Blk: rom})
+	s.Mem.Map(mmu.Region{Base: 0x21000, Size: mmu.PageSize, Kind: mmu.IO, Dev: dev})
+	s.Mem.Unmap(0x22000, mmu.PageSize)
+	s.protect(0)
+	return s, dev, rom
+}
+
+// TestStringsOverEverything fills and copies over RAM, code, ROM, a device and
+// nothing with one instruction each.
+func TestStringsOverEverything(t *testing.T) {
+	for _, down := range []bool{false, true} {
+		s, dev, rom := newPlaces(t, 0xf3, 0xab) // rep stosd
+		s.R[x86.RAX], s.R[x86.RCX], s.R[x86.RDI] = 0x11223344, 5*1024-2, 0x1f004
+		if down {
+			s.Flags |= x86.FlagDF
+			s.R[x86.RDI] = 0x24000 - 8
+		}
+		// A page with decoded code among them.
+		copy(s.ram[0x1f800:], []byte{0x90, 0xeb, 0xfd})
+		s.RIP = 0x1f800
+		s.RunSteps(4)
+		s.RIP = smallCode
+		s.Run()
+		if s.R[x86.RCX] != 0 || s.RIP != smallCode+4 {
+			t.Errorf("down %v: ECX %d at %#x", down, s.R[x86.RCX], s.RIP)
+		}
+		for at := 0x1f000; at < 0x24000; at += 4 {
+			got, want := binary.LittleEndian.Uint32(s.ram[at:]), uint32(0x11223344)
+			if at == 0x1f000 || at == 0x23ffc || at >= 0x20000 && at < 0x23000 {
+				want = 0
+			}
+			if got != want {
+				t.Fatalf("down %v: %#x at %#x, want %#x", down, got, at, want)
+			}
+		}
+		if rom.Bytes[0] != 0 || rom.Bytes[0xffc] != 0 {
+			t.Errorf("down %v: ROM was written", down)
+		}
+		if len(dev.writes) != 1024 {
+			t.Fatalf("down %v: the device saw %d writes", down, len(dev.writes))
+		}
+		for i, w := range dev.writes {
+			at := uint64(4 * i)
+			if down {
+				at = 0xffc - at
+			}
+			if w != [3]uint64{at, 4, 0x11223344} {
+				t.Fatalf("down %v: write %d is %#x", down, i, w)
+			}
+		}
+	}
+	// From RAM, ROM, device and hole to RAM.
+	s, _, rom := newPlaces(t, 0xf3, 0xa5) // rep movsd
+	for i := range 0x1000 {
+		s.ram[0x1f000+i], rom.Bytes[i] = 1, 2
+	}
+	s.R[x86.RSI], s.R[x86.RDI], s.R[x86.RCX] = 0x1f000, 0x100000, 4*1024
+	s.Run()
+	for i := 0; i < 0x4000; i += 4 {
+		want := []uint32{0x01010101, 0x02020202, uint32(i & 0xfff), 0xffffffff}[i>>12]
+		if got := binary.LittleEndian.Uint32(s.ram[0x100000+i:]); got != want {
+			t.Fatalf("%#x was copied from %#x, want %#x", got, 0x1f000+i, want)
+		}
+	}
+}
+
+// TestLockedOverEverything does LOCK ADD on all kinds of places.
+func TestLockedOverEverything(t *testing.T) {
+	for _, c := range []struct {
+		at   uint32
+		old  uint32 // as it is read
+		kept bool   // the place takes it
+	}{
+		{0x18000, 0x100, true}, {0x18001, 0x100, true}, {0x18ffe, 0x100, true},
+		{0x20010, 0, false}, {0x21010, 0x10, true}, {0x22010, 0xffffffff, false},
+	} {
+		s, dev, _ := newPlaces(t, 0xf0, 0x81, 0x03, 5, 0, 0, 0) // lock add dword [ebx], 5
+		if c.at < 0x20000 {
+			binary.LittleEndian.PutUint32(s.ram[c.at:], c.old)
+		}
+		s.R[x86.RBX] = uint64(c.at)
+		s.RunSteps(1)
+		if cf := s.cf() != 0; cf != (c.old > 0xfffffffa) {
+			t.Errorf("%#x: carry %v", c.at, cf)
+		}
+		switch {
+		case c.at < 0x20000:
+			if got := binary.LittleEndian.Uint32(s.ram[c.at:]); got != c.old+5 {
+				t.Errorf("%#x is %#x", c.at, got)
+			}
+		case c.kept:
+			if len(dev.writes) != 1 || dev.writes[0] != [3]uint64{0x10, 4, 0x15} {
+				t.Errorf("%#x: the device saw %#x", c.at, dev.writes)
+			}
+		case s.Mem.ReadUint(uint64(c.at), 4) != uint64(c.old):
+			t.Errorf("%#x was changed", c.at)
+		}
+	}
+}
+
 // TestLoopFaultsFirst is for a bug: LOOP with a 16-bit operand size counted
 // before it raised #GP for a target outside of the segment, and LOOPE raised it
 // where it does not jump.
