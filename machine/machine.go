@@ -142,10 +142,6 @@ func (m *Machine) boardConfig(model *x86.Model) (BoardConfig, error) {
 		return bc, err
 	}
 	for _, b := range cfg.Host.Serial {
-		if b == nil {
-			bc.Serial = append(bc.Serial, nil)
-			continue
-		}
 		bc.Serial = append(bc.Serial, b)
 	}
 	if cfg.Host.DebugCon != nil {

@@ -46,6 +46,7 @@ var (
 	opByNm  = map[string]Op{}
 )
 
+// String is the mnemonic, in lower case.
 func (o Op) String() string { return opNames[o] }
 
 // NumOps is one more than the greatest Op.
