@@ -44,6 +44,7 @@ const (
 	Long64
 )
 
+// String names the mode for people.
 func (m Mode) String() string {
 	switch m {
 	case Real16:
@@ -158,6 +159,7 @@ type Error struct {
 	Err  error // the cause underneath, or nil
 }
 
+// Error says what is wrong, after the name of the file where there is one.
 func (e *Error) Error() string {
 	if e.File == "" {
 		return e.Msg

@@ -25,12 +25,6 @@ func Fan(lines ...IRQLine) IRQLine {
 	})
 }
 
-// Pulse makes an edge: the line goes low (if it was not) and high, then low.
-func Pulse(l IRQLine) {
-	l.Set(true)
-	l.Set(false)
-}
-
 // A SharedLine is a wire with several sources, high while any of them drives
 // it high (wired or), as PCI's level-triggered INTx lines are.
 type SharedLine struct {

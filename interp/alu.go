@@ -782,7 +782,10 @@ func opCmpxchg8b(c *CPU, o *Op) *Op {
 			c.raise(o, x86.ExcGP, 0)
 		}
 		c.probeWrite(o, va, 16)
+		// Given back by defer: with another CPU at the page tables, what was
+		// probed may fault all the same.
 		splitLock.Lock()
+		defer splitLock.Unlock()
 		lo, hi := c.ldw(o, va, 8), c.ldw(o, va+8, 8)
 		if lo == c.R[x86.RAX] && hi == c.R[x86.RDX] {
 			c.st128(o, va, c.R[x86.RBX], c.R[x86.RCX])
@@ -790,7 +793,6 @@ func opCmpxchg8b(c *CPU, o *Op) *Op {
 		} else {
 			c.R[x86.RAX], c.R[x86.RDX] = lo, hi
 		}
-		splitLock.Unlock()
 		c.setFlags(f)
 		return o.next
 	}

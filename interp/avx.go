@@ -570,12 +570,6 @@ func opVmovReg(c *CPU, o *Op) *Op {
 	return o.next
 }
 
-func opVmovRegY(c *CPU, o *Op) *Op {
-	c.checkAVX(o)
-	*c.ymm(o.dst) = *c.ymm(o.idx)
-	return o.next
-}
-
 func opVmovLoad(c *CPU, o *Op) *Op {
 	c.checkAVX(o)
 	lo, hi := c.ld128(o, c.vaddr(o, false))

@@ -76,7 +76,6 @@ type codePage struct {
 	single map[uint16]*Op
 	ops    [][]Op // everything decoded, for invalidation
 	used   [64]uint64
-	writes uint32 // times it was dropped
 }
 
 func (p *codePage) head(off uint64) *Op {
@@ -110,10 +109,11 @@ func (p *codePage) overlaps(off, n uint64) bool {
 	return false
 }
 
-// drop forgets the page's code. Ops that are still referenced lead back to the
-// lookup.
-func (p *codePage) drop() {
+// drop forgets the page's code, and says how many Ops that was. Ops that are
+// still referenced lead back to the lookup.
+func (p *codePage) drop() (dropped int) {
 	for _, ops := range p.ops {
+		dropped += len(ops)
 		for i := range ops {
 			ops[i].fn = opResync
 			ops[i].tgt = nil
@@ -122,6 +122,7 @@ func (p *codePage) drop() {
 	p.ops, p.single = nil, nil
 	p.heads = [64]*[64]*Op{}
 	p.used = [64]uint64{}
+	return dropped
 }
 
 // opResync leaves the loop before the instruction it stands for.
@@ -152,6 +153,7 @@ func (c *CPU) lookup() *Op {
 	if h := c.goTo(c.RIP); h != nil {
 		return h
 	}
+	c.boundCode()
 	p, off := c.fetchPage()
 	if p == nil {
 		return c.uncached()
@@ -221,8 +223,19 @@ func (c *CPU) page(r *mmu.Region, pa uint64) *codePage {
 	return p
 }
 
-// maxCodePages bounds the decoded code kept for each code size, in pages.
+// maxCodePages bounds the decoded code kept for each code size, in pages, and
+// maxLiveOps all of it. A guest may jump to every byte of a page, and so has a
+// page decoded that is sixty times the size of what honest code makes of it.
 const maxCodePages = 16384
+
+var maxLiveOps = 8 << 20 // about 1 GiB
+
+// boundCode forgets all decoded code where it has become too much.
+func (c *CPU) boundCode() {
+	if c.liveOps > maxLiveOps {
+		c.dropAllCode()
+	}
+}
 
 // fetchLin is the linear address of ip, checked against CS.
 func (c *CPU) fetchLin(ip uint64) uint64 {
@@ -282,8 +295,7 @@ func (c *CPU) invalidate(b *mmu.Block, off, size uint64) {
 			continue
 		}
 		if p.overlaps(off&pageMask, size) {
-			p.drop()
-			p.writes++
+			c.liveOps -= p.drop()
 			c.stats.Invalidated++
 		} else if p.ops != nil {
 			left = true
@@ -298,7 +310,7 @@ func (c *CPU) invalidate(b *mmu.Block, off, size uint64) {
 func (c *CPU) dropAllCode() {
 	for m := range c.code {
 		for k, p := range c.code[m] {
-			p.drop()
+			c.liveOps -= p.drop()
 			if c.NumCPUs == 1 {
 				k.blk.ClearFlags(k.off, mmu.PageCode)
 			}
@@ -429,6 +441,7 @@ func (c *CPU) decodeBlock(p *codePage, off uint64) *Op {
 	c.Log.inAsm(c, p, blk)
 	keepInsts(blk)
 	p.ops = append(p.ops, blk)
+	c.liveOps += len(blk)
 	p.markUsed(start, off-start)
 	p.setHead(start, &blk[0])
 	c.stats.Blocks++
@@ -539,7 +552,7 @@ type crossKey struct {
 // be had; it raises the fault only if there are none.
 func (c *CPU) fetchBytes(b []byte) int {
 	lin := c.fetchLin(c.RIP)
-	pa := c.fetchTranslate(lin).PA
+	pa := c.fetchTranslate(lin).PA & c.physMask
 	n := min(len(b), int(mmu.PageSize-lin&pageMask))
 	if !c.long {
 		n = int(min(uint64(n), uint64(c.Seg[x86.CS].Limit)-c.RIP+1))
@@ -597,6 +610,7 @@ func (c *CPU) fetchFault(n int) {
 
 // single returns the instruction at RIP as an Op that is not part of a block.
 func (c *CPU) single() *Op {
+	c.boundCode()
 	p, off := c.fetchPage()
 	if p == nil {
 		return c.uncached()
@@ -612,6 +626,7 @@ func (c *CPU) single() *Op {
 	blk := []Op{o, {fn: opPageEnd, off: uint16(off) + uint16(o.len)}}
 	blk[0].next = &blk[1]
 	p.ops = append(p.ops, blk)
+	c.liveOps += len(blk)
 	p.markUsed(off, uint64(o.len))
 	if p.single == nil {
 		p.single = map[uint16]*Op{}

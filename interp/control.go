@@ -88,7 +88,11 @@ func opBranch16(c *CPU, o *Op) *Op {
 	case "jcxz":
 		taken = c.R[x86.RCX]&c.amask[o.x.AddrSize] == 0
 	case "loop", "loope", "loopne":
-		taken = c.loopTaken(o)
+		var n uint64
+		if taken, n = c.loopTaken(o); taken {
+			c.checkTarget(o, ip)
+		}
+		c.setReg(x86.RCX, o.x.AddrSize, n)
 	default:
 		taken = c.cond(o.cc)
 	}
@@ -131,25 +135,26 @@ func opRet(c *CPU, o *Op) *Op {
 	return c.goTo(ip)
 }
 
-func (c *CPU) loopTaken(o *Op) bool {
-	m := c.amask[o.x.AddrSize]
-	n := (c.R[x86.RCX] - 1) & m
-	c.setReg(x86.RCX, o.x.AddrSize, n)
+// loopTaken says whether a LOOP jumps, and what its count is after it.
+func (c *CPU) loopTaken(o *Op) (taken bool, count uint64) {
+	n := (c.R[x86.RCX] - 1) & c.amask[o.x.AddrSize]
 	switch o.x.Opcode {
 	case 0xe0:
-		return n != 0 && !c.zf()
+		return n != 0 && !c.zf(), n
 	case 0xe1:
-		return n != 0 && c.zf()
+		return n != 0 && c.zf(), n
 	}
-	return n != 0
+	return n != 0, n
 }
 
 func opLoop(c *CPU, o *Op) *Op {
-	// A target outside of the segment faults before RCX changes.
-	if c.R[x86.RCX]&c.amask[o.x.AddrSize] != 1 && o.tgt == nil {
+	taken, n := c.loopTaken(o)
+	if taken && o.tgt == nil {
+		// A target outside of the segment faults before RCX changes.
 		c.checkTarget(o, c.maskIP(c.R[x86.RPage]+o.imm))
 	}
-	if c.loopTaken(o) {
+	c.setReg(x86.RCX, o.x.AddrSize, n)
+	if taken {
 		return c.branchTo(o)
 	}
 	return fallThrough(o)

@@ -93,6 +93,7 @@ type CPU struct {
 
 	code     [numModes]map[pageKey]*codePage
 	cross    map[crossKey]*crossing
+	liveOps  int // decoded and kept: see maxLiveOps
 	stats    Stats
 	stepping bool   // run string instructions one iteration at a time
 	dbTrap   uint64 // DR6 bits to report after this instruction
@@ -174,6 +175,7 @@ func (c *CPU) ResetState(boot bool) {
 	c.waiting = !boot
 	c.shutdown = false
 	c.dbTrap, c.recheck = 0, false
+	c.sipiVec.And(^uint32(nmiPending))
 	c.Refresh()
 }
 
@@ -398,7 +400,7 @@ func (c *CPU) service() bool {
 		c.initReset()
 	}
 	if req&reqStartup != 0 && c.waiting {
-		vec := c.sipiVec.Load()
+		vec := c.sipiVec.Load() & 0xff
 		c.waiting = false
 		c.RIP = 0
 		c.setSeg(x86.CS, x86.Segment{Sel: uint16(vec << 8), Base: uint64(vec) << 12, Limit: 0xffff, Attr: c.Seg[x86.CS].Attr})
@@ -452,16 +454,23 @@ func (c *CPU) unmaskNMI() {
 	}
 }
 
-// initReset is INIT: like a reset, but caches, x87 and SSE state, MTRRs and
-// most MSRs stay (SDM volume 3, table 9-1).
+// initReset is INIT: like a reset, but caches, x87, SSE and AVX state, and the
+// MSRs but for EFER stay (SDM volume 3, table 9-1).
 func (c *CPU) initReset() {
 	old := c.State
 	c.PowerOn(c.Model.Signature)
+	c.CR0 = x86.CR0ET | old.CR0&(x86.CR0CD|x86.CR0NW)
 	c.FPFrac, c.FPExp, c.FCW, c.FSW, c.FTW = old.FPFrac, old.FPExp, old.FCW, old.FSW, old.FTW
-	c.MXCSR, c.V = old.MXCSR, old.V
+	c.FOP, c.FCS, c.FDS, c.FIP, c.FDP = old.FOP, old.FCS, old.FDS, old.FIP, old.FDP
+	c.MXCSR, c.V, c.XCR0, c.XSS = old.MXCSR, old.V, old.XCR0, old.XSS
 	c.MTRRDefType, c.MTRRFix, c.MTRRVar, c.PAT = old.MTRRDefType, old.MTRRFix, old.MTRRVar, old.PAT
-	c.TSCOffset, c.TSCAdjust = old.TSCOffset, old.TSCAdjust
-	c.CR0 |= old.CR0 & (x86.CR0CD | x86.CR0NW)
+	c.TSCOffset, c.TSCAdjust, c.TSCAux = old.TSCOffset, old.TSCAdjust, old.TSCAux
+	c.STAR, c.LSTAR, c.CSTAR, c.FMASK, c.KernelGSBase = old.STAR, old.LSTAR, old.CSTAR, old.FMASK, old.KernelGSBase
+	c.SysenterCS, c.SysenterESP, c.SysenterEIP = old.SysenterCS, old.SysenterESP, old.SysenterEIP
+	c.MiscEnable, c.SpecCtrl, c.MCGStatus = old.MiscEnable, old.SpecCtrl, old.MCGStatus
+	c.shutdown = false
+	c.dbTrap = 0
+	c.sipiVec.And(^uint32(nmiPending))
 	c.waiting = c.ID != 0
 	c.Refresh()
 }

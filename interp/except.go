@@ -876,7 +876,7 @@ func (c *CPU) movToDR(o *Op) *Op {
 		if v>>32 != 0 {
 			c.raise(o, x86.ExcGP, 0)
 		}
-		v = v&0xffff2bff | 0x400
+		v = v&0xffff23ff | 0x400
 	}
 	c.DR[r] = v
 	c.updateDebug()

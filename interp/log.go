@@ -18,33 +18,18 @@ import (
 // LogItem is a category of tracing.
 type LogItem uint32
 
-// Categories of tracing; the names on the command line are QEMU's.
+// Categories of tracing.
 const (
 	LogInt         LogItem = 1 << iota // exceptions and interrupts
 	LogExec                            // every basic block before it runs
 	LogInAsm                           // every basic block when it is decoded
-	LogMMU                             // TLB flushes and page faults
+	LogMMU                             // page faults
 	LogGuestErrors                     // what no correct guest does
-	LogCPU                             // registers before every basic block
-	LogReset                           // the state before a CPU reset
+	LogCPU                             // registers before every basic block, with LogExec
+	LogFPU                             // those of x87, SSE and AVX too, with LogCPU
+	LogReset                           // registers at a triple fault
 	LogUnimp                           // what is not implemented
 )
-
-// LogItems names the categories.
-var LogItems = []struct {
-	Name string
-	Item LogItem
-	Doc  string
-}{
-	{"int", LogInt, "show interrupts and exceptions"},
-	{"exec", LogExec, "show each basic block as it is executed (slow)"},
-	{"in_asm", LogInAsm, "show the guest code of each basic block when it is decoded"},
-	{"mmu", LogMMU, "show page faults"},
-	{"guest_errors", LogGuestErrors, "show what the guest does wrong: undefined instructions, unassigned addresses, unknown MSRs"},
-	{"cpu", LogCPU, "show the registers before each basic block (with exec)"},
-	{"cpu_reset", LogReset, "show the registers at a triple fault"},
-	{"unimp", LogUnimp, "show what the guest uses that hotblock does not implement"},
-}
 
 // Log is where tracing goes. A zero Items traces nothing.
 type Log struct {
@@ -75,6 +60,9 @@ func (l *Log) exec(c *CPU) {
 	l.Printf(LogExec, "Trace %d: %04x:%016x", c.ID, c.Seg[x86.CS].Sel, c.RIP)
 	if l.has(LogCPU) {
 		l.Printf(LogCPU, "%s", c.Dump())
+		if l.has(LogFPU) {
+			l.Printf(LogFPU, "%s", c.dumpFPU())
+		}
 	}
 }
 
@@ -126,10 +114,27 @@ func Disassemble(code []byte, bits int, ip uint64) (text string) {
 		}
 	}()
 	in, err := x86asm.Decode(code, bits)
-	if err != nil || in.Len != len(code) {
+	if err != nil || in.Op == 0 || in.Len != len(code) {
 		return fmt.Sprintf(".byte %# x", code)
 	}
 	return x86asm.GNUSyntax(in, ip, nil)
+}
+
+// dumpFPU shows the registers of x87, SSE and AVX.
+func (c *CPU) dumpFPU() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "FCW=%04x FSW=%04x FTW=%02x MXCSR=%08x", c.FCW, c.FSW, c.FTW, c.MXCSR)
+	for i := range c.FPFrac {
+		sep := " "
+		if i%2 == 0 {
+			sep = "\n"
+		}
+		fmt.Fprintf(&b, "%sR%d=%04x %016x", sep, i, c.FPExp[i], c.FPFrac[i])
+	}
+	for i, v := range c.V {
+		fmt.Fprintf(&b, "\nYMM%02d=%016x %016x %016x %016x", i, v[3], v[2], v[1], v[0])
+	}
+	return b.String()
 }
 
 // Dump shows the registers, in the layout of QEMU's.

@@ -41,6 +41,12 @@ func bytesAt(p unsafe.Pointer, off uint64) []byte {
 	return unsafe.Slice((*byte)(p), mmu.PageSize-off)
 }
 
+// distance is how many bytes b starts after a in host memory; huge where it
+// starts before it.
+func distance(a, b []byte) uint64 {
+	return uint64(uintptr(unsafe.Pointer(unsafe.SliceData(b))) - uintptr(unsafe.Pointer(unsafe.SliceData(a))))
+}
+
 func loadBytes(p unsafe.Pointer, size uint) uint64 {
 	switch size {
 	case 1:

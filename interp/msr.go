@@ -113,6 +113,20 @@ const (
 
 func validPATByte(b uint64) bool { return b <= 7 && b != 2 && b != 3 }
 
+// validMTRRType reports whether t is a memory type (SDM volume 3, table 12-8).
+func validMTRRType(t uint64) bool { return t <= 6 && t != 2 && t != 3 }
+
+// setMTRRFix writes a fixed-range register; it has a memory type in each byte.
+func (c *CPU) setMTRRFix(i uint32, v uint64) bool {
+	for b := v; b != 0; b >>= 8 {
+		if !validMTRRType(b & 0xff) {
+			return false
+		}
+	}
+	c.MTRRFix[i] = v
+	return true
+}
+
 func (c *CPU) writeMSR(n uint32, v uint64) bool {
 	switch {
 	case n == x86.MSRAPICBase, n == x86.MSRTSCDeadline, n >= x86.MSRX2APIC && n < x86.MSRX2APIC+0x100:
@@ -125,11 +139,20 @@ func (c *CPU) writeMSR(n uint32, v uint64) bool {
 		c.recheck = true
 		return true
 	case n >= x86.MSRMTRRVar && n < x86.MSRMTRRVar+16:
+		reserved := uint64(0x7ff) // of a mask
+		if n&1 == 0 {
+			reserved = 0xf00
+			if !validMTRRType(v & 0xff) {
+				return false
+			}
+		}
+		if v&reserved != 0 || v>>x86.PhysBits != 0 {
+			return false
+		}
 		c.MTRRVar[n-x86.MSRMTRRVar] = v
 		return true
 	case n >= x86.MSRMTRRFix4K && n < x86.MSRMTRRFix4K+8:
-		c.MTRRFix[3+n-x86.MSRMTRRFix4K] = v
-		return true
+		return c.setMTRRFix(3+n-x86.MSRMTRRFix4K, v)
 	case n >= 0x400 && n < 0x400+4*mcBanks:
 		return n&3 == 0 || v == 0
 	}
@@ -155,7 +178,7 @@ func (c *CPU) writeMSR(n uint32, v uint64) bool {
 		return v&^1 == 0 && c.Model.Has("spec-ctrl")
 	case x86.MSRFlushCmd:
 		return false
-	case x86.MSRBiosSignID, x86.MSRBiosUpdTrig, x86.MSRPlatformID, 0x140, 0x1a2, 0x1b0, 0x19c:
+	case x86.MSRBiosSignID, x86.MSRBiosUpdTrig, 0x140, 0x1a2, 0x1b0, 0x19c:
 	case x86.MSRSysenterCS:
 		c.SysenterCS = v & 0xffff
 	case x86.MSRSysenterESP:
@@ -169,17 +192,29 @@ func (c *CPU) writeMSR(n uint32, v uint64) bool {
 		}
 		c.SysenterEIP = v
 	case x86.MSRMCGStatus:
+		if v&^7 != 0 {
+			return false
+		}
 		c.MCGStatus = v
 	case x86.MSRMiscEnable:
-		c.MiscEnable = v
+		const readOnly = x86.MiscBTSUnavail | x86.MiscPEBSUnavail
+		if v&^(x86.MiscFastStrings|readOnly) != 0 {
+			return false
+		}
+		c.MiscEnable = v | readOnly
 	case x86.MSRDebugCtl:
+		// Bits can be set, but there are no branch records, and single-stepping
+		// is by instruction.
+		if v&^3 != 0 {
+			return false
+		}
 		c.DebugCtl = v
 	case x86.MSRMTRRFix64K:
-		c.MTRRFix[0] = v
+		return c.setMTRRFix(0, v)
 	case x86.MSRMTRRFix16K8:
-		c.MTRRFix[1] = v
+		return c.setMTRRFix(1, v)
 	case x86.MSRMTRRFix16KA:
-		c.MTRRFix[2] = v
+		return c.setMTRRFix(2, v)
 	case x86.MSRPAT:
 		for i := range 8 {
 			if !validPATByte(v >> (8 * i) & 0xff) {
@@ -188,13 +223,21 @@ func (c *CPU) writeMSR(n uint32, v uint64) bool {
 		}
 		c.PAT = v
 	case x86.MSRMTRRDefType:
+		if v&^0xcff != 0 || !validMTRRType(v&0xff) {
+			return false
+		}
 		c.MTRRDefType = v
 	case x86.MSRXSS:
 		if !c.Model.Has("xsaves") || v != 0 {
 			return false
 		}
 	case x86.MSREFER:
-		mask := uint64(x86.EFERSCE | x86.EFERLME | x86.EFERNXE)
+		mask := uint64(0)
+		for f, b := range map[string]uint64{"syscall": x86.EFERSCE, "lm": x86.EFERLME, "nx": x86.EFERNXE} {
+			if c.Model.Has(f) {
+				mask |= b
+			}
+		}
 		if v&^(mask|x86.EFERLMA) != 0 || (c.EFER^v)&x86.EFERLME != 0 && c.CR0&x86.CR0PG != 0 {
 			return false
 		}

@@ -303,7 +303,7 @@ func (c *CPU) codeAttrOK(d *descriptor) bool {
 func opJmpf(c *CPU, o *Op) *Op {
 	sel, off := c.farPointer(o)
 	if !c.protected() {
-		if off > 0xffff && c.Seg[x86.CS].Limit <= 0xffff {
+		if off > uint64(c.Seg[x86.CS].Limit) {
 			c.raise(o, x86.ExcGP, 0)
 		}
 		c.realCS(sel)
@@ -435,7 +435,7 @@ func opCallf(c *CPU, o *Op) *Op {
 		c.st(so, a, o.size, uint64(c.Seg[x86.CS].Sel))
 	}
 	if !c.protected() {
-		if off > 0xffff && c.Seg[x86.CS].Limit <= 0xffff {
+		if off > uint64(c.Seg[x86.CS].Limit) {
 			c.raise(o, x86.ExcGP, 0)
 		}
 		pushBoth()
@@ -638,8 +638,8 @@ func (c *CPU) dropInnerSegs() {
 
 func opLldt(c *CPU, o *Op) *Op {
 	c.needProtected(o)
-	sel := uint16(c.arg(o, 0))
 	c.needCPL0(o)
+	sel := uint16(c.arg(o, 0))
 	if sel&^3 == 0 {
 		c.LDTR = x86.Segment{Sel: sel}
 		return o.next
@@ -668,8 +668,8 @@ func opLldt(c *CPU, o *Op) *Op {
 
 func opLtr(c *CPU, o *Op) *Op {
 	c.needProtected(o)
-	sel := uint16(c.arg(o, 0))
 	c.needCPL0(o)
+	sel := uint16(c.arg(o, 0))
 	code := uint32(sel &^ 3)
 	if sel&^3 == 0 || sel&4 != 0 {
 		c.raise(o, x86.ExcGP, code)

@@ -150,8 +150,9 @@ func (s *stringOp) movsBulk(c *CPU, left uint64) uint64 {
 	}
 	k := s.bulk(left, uint64(len(src)), uint64(len(dst)), s.span(c, s.o.seg, x86.RSI), s.span(c, x86.ES, x86.RDI))
 	n := k * uint64(s.o.size)
-	if d := to - from; d < n && d > 0 {
-		// The stretches overlap so that the copy repeats what it wrote.
+	if d := distance(src, dst); d < n && d > 0 {
+		// The stretches overlap so that the copy repeats what it wrote. Their
+		// linear addresses need not show it.
 		if d < uint64(s.o.size) {
 			return 0
 		}

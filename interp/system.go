@@ -58,17 +58,24 @@ func init() {
 
 // Control registers (SDM volume 3, 2.5).
 
-const (
-	cr0Bits = x86.CR0PE | x86.CR0MP | x86.CR0EM | x86.CR0TS | x86.CR0ET | x86.CR0NE | x86.CR0WP | x86.CR0AM | x86.CR0NW | x86.CR0CD | x86.CR0PG
-	cr4Base = x86.CR4VME | x86.CR4PVI | x86.CR4TSD | x86.CR4DE | x86.CR4PSE | x86.CR4PAE | x86.CR4MCE | x86.CR4PGE | x86.CR4PCE | x86.CR4OSFXSR | x86.CR4OSXMMEXCPT
-)
+const cr0Bits = x86.CR0PE | x86.CR0MP | x86.CR0EM | x86.CR0TS | x86.CR0ET | x86.CR0NE | x86.CR0WP | x86.CR0AM | x86.CR0NW | x86.CR0CD | x86.CR0PG
+
+// cr4Features are the bits of CR4 that come with a feature of CPUID.
+var cr4Features = []struct {
+	feature string
+	bits    uint64
+}{
+	{"vme", x86.CR4VME | x86.CR4PVI}, {"tsc", x86.CR4TSD}, {"de", x86.CR4DE}, {"pse", x86.CR4PSE}, {"pae", x86.CR4PAE},
+	{"mce", x86.CR4MCE}, {"pge", x86.CR4PGE}, {"fxsr", x86.CR4OSFXSR}, {"sse", x86.CR4OSXMMEXCPT}, {"umip", x86.CR4UMIP},
+	{"fsgsbase", x86.CR4FSGSBASE}, {"pcid", x86.CR4PCIDE}, {"xsave", x86.CR4OSXSAVE}, {"smep", x86.CR4SMEP}, {"smap", x86.CR4SMAP},
+}
 
 // cr4Mask is the set of CR4 bits that the CPU model has.
 func (c *CPU) cr4Mask() uint64 {
-	m := uint64(cr4Base)
-	for f, b := range map[string]uint64{"umip": x86.CR4UMIP, "fsgsbase": x86.CR4FSGSBASE, "pcid": x86.CR4PCIDE, "xsave": x86.CR4OSXSAVE, "smep": x86.CR4SMEP, "smap": x86.CR4SMAP} {
-		if c.Model.Has(f) {
-			m |= b
+	m := uint64(x86.CR4PCE)
+	for _, f := range cr4Features {
+		if c.Model.Has(f.feature) {
+			m |= f.bits
 		}
 	}
 	return m

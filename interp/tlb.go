@@ -236,6 +236,7 @@ func (c *CPU) updatePaging() {
 	p.WP = c.CR0&x86.CR0WP != 0
 	p.NXE = c.EFER&x86.EFERNXE != 0
 	p.PSE = c.CR4&x86.CR4PSE != 0
+	p.GB = c.Model.Has("pdpe1gb")
 	p.SMEP = c.CR4&x86.CR4SMEP != 0
 	p.SMAP = c.CR4&x86.CR4SMAP != 0
 	p.PGE = c.CR4&x86.CR4PGE != 0
@@ -418,7 +419,7 @@ func (c *CPU) writePlace(p place, size uint, v uint64) {
 		r := p.rgn
 		if r.Kind == mmu.ROM {
 			if r.WriteDev != nil {
-				r.WriteDev.WriteMMIO(p.pa-r.Base, int(size), v)
+				r.WriteDev.WriteMMIO(p.pa-r.Base, int(size), v&(^uint64(0)>>(64-8*size)))
 				return
 			}
 			c.Log.guestError("write of %d bytes to ROM at %#x", size, p.pa)

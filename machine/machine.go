@@ -77,7 +77,7 @@ func traceLog(cfg *Config) *interp.Log {
 	for _, i := range []struct {
 		t Trace
 		i interp.LogItem
-	}{{TraceInAsm, interp.LogInAsm}, {TraceInt, interp.LogInt}, {TraceExec, interp.LogExec}, {TraceCPU, interp.LogCPU},
+	}{{TraceInAsm, interp.LogInAsm}, {TraceInt, interp.LogInt}, {TraceExec, interp.LogExec}, {TraceCPU, interp.LogCPU}, {TraceFPU, interp.LogFPU},
 		{TraceMMU, interp.LogMMU}, {TraceReset, interp.LogReset}, {TraceGuestErrors, interp.LogGuestErrors}, {TraceUnimp, interp.LogUnimp}} {
 		if cfg.Trace&i.t != 0 {
 			l.Items |= i.i
@@ -142,10 +142,6 @@ func (m *Machine) boardConfig(model *x86.Model) (BoardConfig, error) {
 		return bc, err
 	}
 	for _, b := range cfg.Host.Serial {
-		if b == nil {
-			bc.Serial = append(bc.Serial, nil)
-			continue
-		}
 		bc.Serial = append(bc.Serial, b)
 	}
 	if cfg.Host.DebugCon != nil {

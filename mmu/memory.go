@@ -1,6 +1,6 @@
 // Package mmu is the machine's memory as the CPU and the devices see it:
-// guest-physical memory made of regions, and the page walk and TLBs that put
-// a linear address on top of it.
+// guest-physical memory made of regions, and the page walk that puts a linear
+// address on top of it. TLBs are the engines' own.
 //
 // # Guest-physical memory
 //
@@ -102,7 +102,8 @@ type Region struct {
 	Blk  *Block // RAM and ROM
 	Off  uint64 // where the region starts in Blk
 	Dev  MMIO   // IO
-	// WriteDev, where set on a ROM region, gets the writes that the ROM ignores.
+	// WriteDev, where set on a ROM region, gets the CPUs' writes, which the ROM
+	// ignores; a device's are lost.
 	WriteDev MMIO
 }
 
@@ -158,6 +159,9 @@ func (m *Memory) change(base, size uint64, add *Region) {
 				tail.Dev = offsetDev{r.Dev, tail.Base - r.Base}
 			} else {
 				tail.Off += tail.Base - r.Base
+				if r.WriteDev != nil {
+					tail.WriteDev = offsetDev{r.WriteDev, tail.Base - r.Base}
+				}
 			}
 			out = append(out, tail)
 		}
@@ -175,7 +179,8 @@ func (m *Memory) change(base, size uint64, add *Region) {
 	}
 }
 
-// offsetDev is the tail of an IO region that another region cut in two.
+// offsetDev is the device behind the tail of a region that another region cut
+// in two.
 type offsetDev struct {
 	dev MMIO
 	off uint64

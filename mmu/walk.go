@@ -5,7 +5,7 @@ package mmu
 // Walk reads the guest's paging structures from guest-physical memory for one
 // linear address and one access, in 4-level, PAE or 32-bit form, checks reserved
 // bits and permissions on the way, and sets accessed and dirty bits with
-// compare-and-swap, so that CPUs that walk at once lose none. It knows no TLB:
+// compare-and-swap, so that CPUs that walk or write at once lose nothing. It knows no TLB:
 // engines cache what it returns.
 
 // Access is a kind of access to memory, and who makes it.
@@ -45,6 +45,7 @@ type Paging struct {
 	CR3              uint64
 	PDPTE            [4]uint64 // PAE: the registers that a load of CR3 fills
 	WP, NXE, PSE     bool
+	GB               bool // the CPU model has 1 GiB pages
 	SMEP, SMAP, PGE  bool
 	AC               bool  // EFLAGS.AC: lifts SMAP for explicit accesses
 	PhysBits         uint8 // MAXPHYADDR
@@ -89,10 +90,13 @@ func (m *Memory) Walk(p *Paging, va uint64, acc Access) (t Translation, code uin
 	if acc&Exec != 0 && (p.NXE || p.SMEP) && p.Form != Paging32 || acc&Exec != 0 && p.SMEP {
 		code |= FaultI
 	}
+	denied := code // without what the walk adds
 	rsvdHigh := uint64(addr52) &^ (1<<p.PhysBits - 1)
-	user, writable, nx := true, true, false
-
 	var table, pte, pteAddr uint64
+	width := 8
+again: // where an entry changes under the walk, that begins anew
+	code = denied
+	user, writable, nx := true, true, false
 	var shift uint
 	switch p.Form {
 	case Paging4:
@@ -104,16 +108,15 @@ func (m *Memory) Walk(p *Paging, va uint64, acc Access) (t Translation, code uin
 		}
 		table, shift = e&addr52, 21
 	case Paging32:
-		table, shift = p.CR3&0xfffff000, 22
+		table, shift, width = p.CR3&0xfffff000, 22, 4
 	}
 	for {
 		if p.Form == Paging32 {
 			pteAddr = table + (va>>shift&0x3ff)*4
-			pte = m.ReadUint(pteAddr, 4)
 		} else {
 			pteAddr = table + (va>>shift&0x1ff)*8
-			pte = m.ReadUint(pteAddr, 8)
 		}
+		pte = m.readPTE(pteAddr, width)
 		if pte&pteP == 0 {
 			return t, code, false
 		}
@@ -141,6 +144,9 @@ func (m *Memory) Walk(p *Paging, va uint64, acc Access) (t Translation, code uin
 					rsvd |= ptePS
 				case 30:
 					rsvd |= (1<<30 - 1) &^ (1<<13 - 1)
+					if !p.GB {
+						rsvd |= ptePS
+					}
 				case 21:
 					rsvd |= (1<<21 - 1) &^ (1<<13 - 1)
 				}
@@ -155,8 +161,8 @@ func (m *Memory) Walk(p *Paging, va uint64, acc Access) (t Translation, code uin
 		if leaf {
 			break
 		}
-		if pte&pteA == 0 && p.SetAccessedDirty {
-			m.orPTE(pteAddr, pteA)
+		if pte&pteA == 0 && p.SetAccessedDirty && !m.orPTE(pteAddr, width, pte, pteA) {
+			goto again
 		}
 		table = pte & addr52
 		if p.Form == Paging32 {
@@ -189,7 +195,9 @@ func (m *Memory) Walk(p *Paging, va uint64, acc Access) (t Translation, code uin
 		want |= pteD
 	}
 	if pte&want != want && p.SetAccessedDirty {
-		m.orPTE(pteAddr, want)
+		if !m.orPTE(pteAddr, width, pte, want) {
+			goto again
+		}
 		pte |= want
 	}
 	size := uint64(1) << shift
@@ -211,15 +219,29 @@ func (m *Memory) Walk(p *Paging, va uint64, acc Access) (t Translation, code uin
 	return t, 0, true
 }
 
-// orPTE sets bits in the low byte of a paging-structure entry, atomically.
-func (m *Memory) orPTE(pa, bits uint64) {
+// readPTE reads the paging-structure entry at pa, of width bytes, in one step.
+func (m *Memory) readPTE(pa uint64, width int) uint64 {
+	if r := m.Find(pa); r != nil && r.Kind != IO {
+		return load(r.Blk.Bytes, r.Off+(pa-r.Base), width)
+	}
+	return m.ReadUint(pa, width)
+}
+
+// orPTE sets bits in the low byte of the paging-structure entry at pa, of width
+// bytes, if it still is old; else it returns false. Bits set in an entry that
+// another CPU has just cleared would make it one that a system takes for its own
+// notes on a page that is not present.
+func (m *Memory) orPTE(pa uint64, width int, old, bits uint64) bool {
 	r := m.Find(pa)
 	if r == nil || r.Kind != RAM {
-		return // the entry is not in RAM: nothing to set
+		return true // the entry is not in RAM: nothing to set
 	}
 	off := r.Off + (pa - r.Base)
-	atomicOr32(r.Blk.Bytes, off, uint32(bits))
+	if !compareAndSwap(r.Blk.Bytes, off, width, old, old|bits) {
+		return false
+	}
 	m.Touched(r.Blk, off, 1)
+	return true
 }
 
 // LoadPDPTEs reads the four PDPTE registers as a load of CR3 does in PAE paging;

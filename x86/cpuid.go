@@ -56,6 +56,17 @@ var aliases = map[string]string{"sse4_1": "sse4.1", "sse4_2": "sse4.2", "pni": "
 	"lahf_lm": "lahf-lm", "tsc_deadline_timer": "tsc-deadline", "tsc-adjust": "tsc_adjust", "pclmuldq": "pclmulqdq",
 	"arch_capabilities": "arch-capabilities", "spec_ctrl": "spec-ctrl", "ospke": "pku", "i64": "lm", "rdctl-no": "arch-capabilities"}
 
+// requires says which features a feature is not shown without.
+var requires = map[string]string{
+	"sse": "fxsr", "sse2": "sse", "sse3": "sse2", "ssse3": "sse3", "sse4.1": "ssse3", "sse4.2": "sse4.1",
+	"aes": "sse2", "pclmulqdq": "sse2", "sha-ni": "sse2",
+	"avx": "sse4.2 xsave", "avx2": "avx", "fma": "avx", "f16c": "avx",
+	"xsave": "fxsr", "xsaveopt": "xsave", "xsavec": "xsave", "xgetbv1": "xsave", "xsaves": "xsavec",
+	"x2apic": "apic", "tsc-deadline": "apic", "arat": "apic",
+	"rdtscp": "tsc", "tsc_adjust": "tsc", "invtsc": "tsc",
+	"nx": "pae", "lm": "pae", "pcid": "lm", "pdpe1gb": "lm", "syscall": "lm", "lahf-lm": "lm", "fsgsbase": "lm",
+}
+
 // Model is a CPU as the guest sees it: what CPUID and the MSRs that go with it
 // answer.
 type Model struct {
@@ -63,7 +74,7 @@ type Model struct {
 	Vendor    string // 12 bytes
 	Brand     string // 48 bytes at most
 	Signature uint32 // CPUID.1:EAX
-	TSCHz     uint64 // frequency of the TSC and of the LAPIC timer's crystal times 40
+	TSCHz     uint64 // frequency of the TSC, 40 times that of the crystal
 	feat      map[string]bool
 }
 
@@ -96,7 +107,7 @@ func ModelNames() []string {
 }
 
 // FeatureNames lists the feature names that a model specification may add or
-// take away.
+// take away, by rising name.
 func FeatureNames() []string {
 	var out []string
 	for _, f := range features {
@@ -109,6 +120,7 @@ func FeatureNames() []string {
 // ParseModel reads QEMU's -cpu argument: a model name, then +feature, -feature,
 // feature=on or feature=off, separated by commas. supported says which features
 // the engine executes; a feature asked for that is not among them is an error.
+// A feature goes, without a word, when one goes that it requires.
 func ParseModel(spec string, supported func(feature string) bool) (*Model, error) {
 	parts := strings.Split(spec, ",")
 	name := parts[0]
@@ -156,14 +168,14 @@ func ParseModel(spec string, supported func(feature string) bool) (*Model, error
 		}
 		m.feat[f] = on
 	}
-	if !m.feat["xsave"] {
-		for _, f := range []string{"avx", "avx2", "fma", "f16c", "xsaveopt", "xsavec", "xsaves", "xgetbv1"} {
-			m.feat[f] = false
-		}
-	}
-	if !m.feat["avx"] {
-		for _, f := range []string{"avx2", "fma", "f16c"} {
-			m.feat[f] = false
+	for again := true; again; {
+		again = false
+		for f, on := range m.feat {
+			for need := range strings.FieldsSeq(requires[f]) {
+				if on && !m.feat[need] {
+					m.feat[f], again = false, true
+				}
+			}
 		}
 	}
 	return m, nil

@@ -204,7 +204,7 @@ type State struct {
 	MTRRDefType                          uint64
 	MTRRFix                              [11]uint64
 	MTRRVar                              [16]uint64
-	MCGStatus, UcodeRev                  uint64
+	MCGStatus                            uint64
 
 	// x87: registers by physical number; ST(i) is register (TOP+i)&7. MMX
 	// register i is FPFrac[i].
@@ -265,10 +265,16 @@ const (
 	MSRTSCAux         = 0xc0000103
 )
 
+// Bits of IA32_MISC_ENABLE.
+const (
+	MiscFastStrings = 1 << 0
+	MiscBTSUnavail  = 1 << 11 // read-only
+	MiscPEBSUnavail = 1 << 12 // read-only
+)
+
 // PowerOn brings the CPU to its state after RESET# (SDM volume 3, table 9-1),
 // with signature as the processor signature in EDX.
 func (s *State) PowerOn(signature uint32) {
-	adjust := s.TSCAdjust
 	*s = State{}
 	s.R[RDX] = uint64(signature)
 	s.RIP = 0xfff0
@@ -286,8 +292,6 @@ func (s *State) PowerOn(signature uint32) {
 	s.DR[6], s.DR[7] = 0xffff0ff0, 0x400
 	s.XCR0 = 1
 	s.PAT = 0x0007040600070406
-	s.MiscEnable = 1 // fast strings
-	s.FCW, s.MXCSR = 0x40, 0x1f80
-	s.MTRRDefType = 0
-	s.TSCAdjust = adjust
+	s.MiscEnable = MiscFastStrings | MiscBTSUnavail | MiscPEBSUnavail
+	s.FCW, s.FTW, s.MXCSR = 0x40, 0xff, 0x1f80 // the tags say that all registers are zero
 }

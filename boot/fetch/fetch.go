@@ -77,15 +77,6 @@ func Default() (*Cache, error) {
 	return &Cache{Dir: dir, Out: os.Stderr}, nil
 }
 
-// Package returns the path of the .deb of a package, downloaded if need be.
-func Package(ctx context.Context, name string) (string, error) {
-	c, err := Default()
-	if err != nil {
-		return "", err
-	}
-	return c.Package(ctx, name)
-}
-
 // Kernel returns the path of a Debian kernel's vmlinuz. The flavour is "cloud"
 // (linux-image-cloud-amd64) or "generic" (linux-image-amd64).
 func Kernel(ctx context.Context, flavour string) (string, error) {

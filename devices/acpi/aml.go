@@ -131,8 +131,7 @@ func byteFields(region string, names ...string) []byte {
 	return cat([]byte{0x5b, 0x81}, pkgLen(body))
 }
 
-func arg(n int) []byte   { return []byte{0x68 + byte(n)} }
-func local(n int) []byte { return []byte{0x60 + byte(n)} }
+func arg(n int) []byte { return []byte{0x68 + byte(n)} }
 
 func ret(v []byte) []byte          { return cat([]byte{0xa4}, v) }
 func store(v, to []byte) []byte    { return cat([]byte{0x70}, v, to) }

@@ -46,6 +46,7 @@ var (
 	opByNm  = map[string]Op{}
 )
 
+// String is the mnemonic, in lower case.
 func (o Op) String() string { return opNames[o] }
 
 // NumOps is one more than the greatest Op.
@@ -60,9 +61,6 @@ func MustOp(name string) Op {
 	}
 	return o
 }
-
-// Ops returns all mnemonics, by rising Op, from 1.
-func Ops() []string { return opNames[1:] }
 
 // Attr is a set of properties of an encoding.
 type Attr uint16

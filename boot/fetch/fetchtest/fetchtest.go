@@ -23,13 +23,6 @@ func File(t testing.TB, pkg, path string) string {
 	return need(t, p, err)
 }
 
-// Package is fetch.Package for tests.
-func Package(t testing.TB, name string) string {
-	t.Helper()
-	p, err := fetch.Package(t.Context(), name)
-	return need(t, p, err)
-}
-
 func need(t testing.TB, path string, err error) string {
 	t.Helper()
 	if err == nil {
