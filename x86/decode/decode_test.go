@@ -3,6 +3,7 @@ package decode
 import (
 	"bufio"
 	"encoding/hex"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,17 +14,23 @@ import (
 	"strings"
 	"testing"
 
+	"hotblock/boot"
+	"hotblock/boot/fetch/fetchtest"
+	"hotblock/mmu"
+
 	"golang.org/x/arch/x86/x86asm"
 )
 
 // The disassembler's text of an instruction, without what is a matter of taste.
 
 var (
-	symbol   = regexp.MustCompile(` *(<.*>|#.*)$`)
-	noIndex  = regexp.MustCompile(`\+[re]iz\*\d`)
-	prefixes = regexp.MustCompile(`^((data32|rep|repz|repnz|repe|repne|lock|cs|ds|es|ss|fs|gs|data16|addr32|addr16|bnd|notrack|xacquire|xrelease|rex(\.[WRXB]+)?) +)+`)
-	fma4     = regexp.MustCompile(`^vfn?m(add|sub|addsub|subadd)[ps][sd]$`)
-	cmpAlias = regexp.MustCompile(`^(v?cmp)([a-z_]+?)(ps|pd|ss|sd)$`)
+	symbol = regexp.MustCompile(` *(<.*>|#.*)$`)
+	// Without symbols objdump gives the target of a branch as a number.
+	branchTarget = regexp.MustCompile(`^0x[0-9a-f]{9,16}$`)
+	noIndex      = regexp.MustCompile(`\+[re]iz\*\d`)
+	prefixes     = regexp.MustCompile(`^((data32|rep|repz|repnz|repe|repne|lock|cs|ds|es|ss|fs|gs|data16|addr32|addr16|bnd|notrack|xacquire|xrelease|rex(\.[WRXB]+)?) +)+`)
+	fma4         = regexp.MustCompile(`^vfn?m(add|sub|addsub|subadd)[ps][sd]$`)
+	cmpAlias     = regexp.MustCompile(`^(v?cmp)([a-z_]+?)(ps|pd|ss|sd)$`)
 )
 
 // normalise brings a line of objdump -M intel into the form of format.
@@ -33,7 +40,12 @@ func normalise(s string) (mnemonic, operands string) {
 	mnemonic, operands, _ = strings.Cut(strings.TrimSpace(s), " ")
 	operands = strings.TrimSpace(operands)
 	operands = noIndex.ReplaceAllString(operands, "")
-	operands = strings.ReplaceAll(operands, "+0x0]", "]")
+	if !strings.Contains(operands, "rip") {
+		operands = strings.ReplaceAll(operands, "+0x0]", "]")
+	}
+	if mnemonic != "push" && branchTarget.MatchString(operands) {
+		operands = operands[2:]
+	}
 	operands = strings.ReplaceAll(operands, "st(0)", "st")
 	return
 }
@@ -94,7 +106,7 @@ func format(in *Inst, pc uint64) string {
 		case CR:
 			s = "cr" + strconv.Itoa(int(a.Reg))
 		case DR:
-			s = "db" + strconv.Itoa(int(a.Reg))
+			s = "dr" + strconv.Itoa(int(a.Reg))
 		case MMX:
 			s = "mm" + strconv.Itoa(int(a.Reg))
 		case XMM:
@@ -172,7 +184,8 @@ func formatMem(in *Inst, a *Arg) string {
 var operandsDiffer = map[string]bool{"movs": true, "cmps": true, "scas": true, "stos": true, "lods": true, "ins": true, "outs": true, "xlat": true,
 	"cmpxchg8b": true, "in": true, "out": true, "enter": true, "loop": true, "nop": true,
 	// Operand sizes that objdump leaves out.
-	"fxsave": true, "fxrstor": true, "xsave": true, "xrstor": true, "fnsave": true, "frstor": true, "fnstenv": true, "fldenv": true, "ud1": true, "ud0": true, "invlpg": true}
+	"fxsave": true, "fxrstor": true, "xsave": true, "xrstor": true, "fnsave": true, "frstor": true, "fnstenv": true, "fldenv": true, "ud1": true, "ud0": true, "invlpg": true,
+	"lar": true, "lsl": true, "sgdt": true, "sidt": true, "lgdt": true, "lidt": true, "invpcid": true}
 
 // files are programs to disassemble: ones without data between their
 // instructions.
@@ -199,12 +212,44 @@ func TestObjdump(t *testing.T) {
 		t.Skip("objdump or the libraries are not there")
 	}
 	for _, f := range files() {
-		t.Run(filepath.Base(f), func(t *testing.T) { compareObjdump(t, objdump, f) })
+		t.Run(filepath.Base(f), func(t *testing.T) { compareObjdump(t, objdump, "-d", "-j", ".text", f) })
 	}
+	t.Run("kernel", func(t *testing.T) {
+		text, at := kernelText(t)
+		if !*wholeKernel {
+			text = text[:2<<20]
+		}
+		raw := filepath.Join(t.TempDir(), "text")
+		if err := os.WriteFile(raw, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		compareObjdump(t, objdump, "-D", "-b", "binary", "-m", "i386:x86-64", fmt.Sprintf("--adjust-vma=%#x", at), raw)
+	})
 }
 
-func compareObjdump(t *testing.T, objdump, file string) {
-	cmd := exec.Command(objdump, "-d", "-w", "-M", "intel", "-j", ".text", file)
+var wholeKernel = flag.Bool("wholekernel", false, "compare all of the kernel's code with objdump, not the first 2 MiB")
+
+// kernelText is the code of Debian's cloud kernel, as the loader puts it into
+// memory, and its linear address.
+func kernelText(t *testing.T) ([]byte, uint64) {
+	const ram, load, size = 256 << 20, 16 << 20, 14 << 20
+	blk, err := mmu.NewBlock("RAM", ram)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(blk.Free)
+	mem := new(mmu.Memory)
+	mem.Map(mmu.Region{Name: "RAM", Size: ram, Blk: blk})
+	if _, err := boot.Load(boot.Params{Mem: mem, RAM: ram, Kernel: fetchtest.Kernel(t, "cloud")}); err != nil {
+		t.Fatal(err)
+	}
+	return blk.Bytes[load : load+size], 0xffffffff81000000
+}
+
+// compareObjdump compares the decoder with what objdump, with these arguments,
+// says of 64-bit code.
+func compareObjdump(t *testing.T, objdump string, args ...string) {
+	cmd := exec.Command(objdump, append([]string{"-w", "-M", "intel"}, args...)...)
 	pipe, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -279,7 +324,7 @@ func compareObjdump(t *testing.T, objdump, file string) {
 			fail("%v", in.Op)
 			continue
 		}
-		if operandsDiffer[mnem] {
+		if operandsDiffer[mnem] || mnem == "mov" && in.Args[0].Kind == Seg {
 			continue
 		}
 		got := format(&in, pc+uint64(in.Len))
@@ -311,7 +356,7 @@ func evex(b []byte) bool {
 
 // notDecoded are instructions of extensions that no model has.
 func notDecoded(m string) bool {
-	for _, p := range []string{"xbegin", "xend", "xabort", "xtest", "rdssp", "incssp", "saveprevssp", "rstorssp", "k", "vpdp", "gf2p8", "vgf2p8", "tile", "umonitor", "umwait", "tpause", "rdpkru", "wrpkru", "v4", "vaesenc ymm", "movdir", "enqcmd", "cldemote", "serialize", "xstore", "xcrypt", "montmul", "xsha", "sha512", "femms", "bnd", "vprot", "vpha", "vpcmov", "vpperm", "vpcom", "vpmac", "vfrcz", "vpsh", "lwp", "llwp", "slwp", "fneni", "fndisi", "fnsetpm", "fsetpm", "frstpm", "(", "vsha512", "vsm", "vpmadd52"} {
+	for _, p := range []string{"xbegin", "xend", "xabort", "xtest", "rdssp", "incssp", "saveprevssp", "rstorssp", "k", "vpdp", "gf2p8", "vgf2p8", "tile", "umonitor", "umwait", "tpause", "rdpkru", "wrpkru", "v4", "vaesenc ymm", "movdir", "enqcmd", "cldemote", "serialize", "xstore", "xcrypt", "montmul", "xsha", "sha512", "femms", "bnd", "vprot", "vpha", "vpcmov", "vpperm", "vpcom", "vpmac", "vfrcz", "vpsh", "lwp", "llwp", "slwp", "fneni", "fndisi", "fnsetpm", "fsetpm", "frstpm", "(", "encls", "vmgexit", "monitorx", "mwaitx", "stgi", "clgi", "pvalidate", "rmp", "psmash", "invlpgb", "tlbsync", "vmrun", "vmload", "vmsave", "vmread", "vmwrite", "vmxo", "vmptr", "vmclear", "vmlaunch", "vmresume", "invept", "invvpid", "skinit", "ptwrite", "vmfunc", "enclu", "getsec", "vsha512", "vsm", "vpmadd52"} {
 		if strings.HasPrefix(m, p) {
 			return true
 		}
