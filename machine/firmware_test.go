@@ -149,27 +149,13 @@ func TestMultiboot(t *testing.T) {
 	}
 }
 
-// TestGRUB boots an ISO as grub-mkrescue makes it: SeaBIOS, El Torito, GRUB, and
-// a multiboot kernel from the CD-ROM.
-func TestGRUB(t *testing.T) {
+// rescueISO makes an ISO that GRUB boots from.
+func rescueISO(t *testing.T, files map[string][]byte) string {
+	t.Helper()
 	tool(t, "xorriso")
 	mkrescue := tool(t, "grub-mkrescue")
-	kernel, err := os.ReadFile(assemble(t, "multiboot"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	root := t.TempDir()
-	for name, data := range map[string][]byte{
-		"boot/kernel": kernel,
-		"boot/module": []byte("from the CD-ROM"),
-		"boot/grub/grub.cfg": []byte(`serial --unit=0 --speed=115200
-terminal_output serial
-echo "this is GRUB"
-multiboot /boot/kernel from=grub
-module /boot/module file=module
-boot
-`),
-	} {
+	for name, data := range files {
 		p := filepath.Join(root, name)
 		if err := os.MkdirAll(filepath.Dir(p), 0o777); err != nil {
 			t.Fatal(err)
@@ -182,6 +168,27 @@ boot
 	if out, err := exec.Command(mkrescue, "-d", "/usr/lib/grub/i386-pc", "-o", iso, root).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
+	return iso
+}
+
+// TestGRUB boots an ISO as grub-mkrescue makes it: SeaBIOS, El Torito, GRUB, and
+// a multiboot kernel from the CD-ROM.
+func TestGRUB(t *testing.T) {
+	kernel, err := os.ReadFile(assemble(t, "multiboot"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	iso := rescueISO(t, map[string][]byte{
+		"boot/kernel": kernel,
+		"boot/module": []byte("from the CD-ROM"),
+		"boot/grub/grub.cfg": []byte(`serial --unit=0 --speed=115200
+terminal_output serial
+echo "this is GRUB"
+multiboot /boot/kernel from=grub
+module /boot/module file=module
+boot
+`),
+	})
 	for _, engine := range guesttest.Engines {
 		t.Run(engine, func(t *testing.T) {
 			cfg := firmware(t, engine)
@@ -189,6 +196,45 @@ boot
 			g := guesttest.Start(t, cfg)
 			g.Expect("this is GRUB", bootTime)
 			wantMultiboot(t, g, "from=grub", []string{"module: file=module holds: from the CD-ROM"}, 127<<10)
+		})
+	}
+}
+
+// TestLinuxFromISO is the way of an installer: SeaBIOS, GRUB, and a kernel that
+// unpacks itself and finds its machine through the firmware's tables.
+func TestLinuxFromISO(t *testing.T) {
+	for _, engine := range guesttest.Engines {
+		t.Run(engine, func(t *testing.T) {
+			direct := guesttest.Debian(t, "generic", engine, nil)
+			kernel, err := os.ReadFile(direct.Kernel)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cfg := firmware(t, engine)
+			cfg.RAM = 512 << 20
+			cfg.Drives = []machine.Drive{{File: rescueISO(t, map[string][]byte{
+				"vmlinuz": kernel,
+				"initrd":  direct.InitrdData,
+				"boot/grub/grub.cfg": []byte(`linux /vmlinuz console=ttyS0 cryptomgr.notests
+initrd /initrd
+boot
+`),
+			}), Index: 2, CDROM: true, ReadOnly: true}}
+			g := guesttest.Start(t, cfg)
+			g.Expect(guesttest.Prompt, bootTime)
+			log, _ := g.Shell("dmesg -r", time.Minute)
+			for _, line := range regexp.MustCompile(`(?m)^<[0-4]>.*`).FindAllString(log, -1) {
+				t.Error(line)
+			}
+			for _, want := range []string{"DMI: hotblock", "ACPI: RSDP"} {
+				if !strings.Contains(log, want) {
+					t.Errorf("no %q in the kernel's log", want)
+				}
+			}
+			g.Send("poweroff -f\n")
+			if exit := g.Wait(time.Minute); exit.Reason != machine.ExitPowerOff {
+				t.Errorf("ended with %+v", exit)
+			}
 		})
 	}
 }
