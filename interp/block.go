@@ -33,7 +33,7 @@ type Op struct {
 	next *Op          // the instruction that follows; of a head: the first instruction
 	tgt  *Op          // head of the branch target, once it is known to be on this page
 	disp uint64       // displacement; RIP-relative ones count from the page's start
-	imm  uint64       // immediate; of a branch: target relative to the page's start
+	imm  uint64       // immediate; of a branch: target relative to the page's start; of a head: times entered
 	x    *decode.Inst // for general handlers; nil where fast is set
 	off  uint16       // of the instruction in its page
 	n    uint16       // of a head: instructions in the block
