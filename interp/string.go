@@ -298,7 +298,7 @@ func opIns(c *CPU, o *Op) *Op {
 			return nil
 		}
 	}
-	return o.next
+	return c.afterIO(o)
 }
 
 func opOuts(c *CPU, o *Op) *Op {
@@ -319,7 +319,7 @@ func opOuts(c *CPU, o *Op) *Op {
 			return nil
 		}
 	}
-	return o.next
+	return c.afterIO(o)
 }
 
 // fixStep corrects the step for I/O, which knows no 64-bit size.

@@ -275,8 +275,13 @@ func opOut(c *CPU, o *Op) *Op {
 	port := c.portArg(o, 0)
 	c.checkIO(o, port, size)
 	c.Ports.Out(port, int(size), uint32(c.reg(x86.RAX, size)))
+	return c.afterIO(o)
+}
+
+// afterIO goes on behind an instruction that reached a device, which may have
+// changed memory, the code that follows included.
+func (c *CPU) afterIO(o *Op) *Op {
 	if c.pending.Load() != 0 {
-		// The device may have changed memory, the code that follows included.
 		return c.resyncAfter(o)
 	}
 	return o.next
