@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"math/bits"
 
+	"hotblock/mmu"
 	"hotblock/x86"
 	"hotblock/x86/decode"
 )
@@ -781,14 +782,8 @@ func opCmpxchg8b(c *CPU, o *Op) *Op {
 		if va&15 != 0 {
 			c.raise(o, x86.ExcGP, 0)
 		}
-		c.probeWrite(o, va, 16)
-		// Given back by defer: with another CPU at the page tables, what was
-		// probed may fault all the same.
-		splitLock.Lock()
-		defer splitLock.Unlock()
-		lo, hi := c.ldw(o, va, 8), c.ldw(o, va+8, 8)
+		lo, hi := c.cmpxchg16(o, va)
 		if lo == c.R[x86.RAX] && hi == c.R[x86.RDX] {
-			c.st128(o, va, c.R[x86.RBX], c.R[x86.RCX])
 			f |= x86.FlagZF
 		} else {
 			c.R[x86.RAX], c.R[x86.RDX] = lo, hi
@@ -812,6 +807,28 @@ func opCmpxchg8b(c *CPU, o *Op) *Op {
 	}
 	c.setFlags(f)
 	return o.next
+}
+
+// cmpxchg16 is the memory side of CMPXCHG16B at an aligned address; it returns
+// what was there.
+func (c *CPU) cmpxchg16(o *Op, va uint64) (lo, hi uint64) {
+	a, d, b, x := c.R[x86.RAX], c.R[x86.RDX], c.R[x86.RBX], c.R[x86.RCX]
+	p := c.resolve(o, va, 16, mmu.Write)
+	if p.host != nil && p.rgn.Kind == mmu.RAM {
+		lo, hi = cas128(p.host, a, d, b, x)
+		off := p.rgn.Off + p.pa - p.rgn.Base
+		if p.rgn.Blk.Flags(off)&mmu.PageCode != 0 {
+			c.wroteCode(p.rgn.Blk, off, 16)
+		}
+		return lo, hi
+	}
+	// A device or ROM, where nothing can be atomic.
+	lo, hi = c.readPlace(p, 8), c.readPlace(p.plus(8), 8)
+	if lo == a && hi == d {
+		c.writePlace(p, 8, b)
+		c.writePlace(p.plus(8), 8, x)
+	}
+	return lo, hi
 }
 
 func opXadd(c *CPU, o *Op) *Op {

@@ -29,6 +29,9 @@ func pageStart(page []byte) hostPtr { return unsafe.Pointer(unsafe.SliceData(pag
 // pageOf is the start of the page that p, the host's address of va, lies in.
 func pageOf(p hostPtr, va uint64) hostPtr { return unsafe.Add(p, -int(va&pageMask)) }
 
+// hostAdd is the address n bytes behind p, which must be in the same page.
+func hostAdd(p hostPtr, n uint64) hostPtr { return unsafe.Add(p, n) }
+
 // hostPointer returns the host address of a physical address in a RAM or ROM
 // region.
 func hostPointer(r *mmu.Region, pa uint64) unsafe.Pointer {

@@ -290,6 +290,16 @@ type place struct {
 	off  uint64 // in dev
 }
 
+// plus is the place n bytes further on, in the same page.
+func (p place) plus(n uint64) place {
+	p.pa += n
+	p.off += n
+	if p.host != nil {
+		p.host = hostAdd(p.host, n)
+	}
+	return p
+}
+
 // resolve translates an access that lies in one page, with all checks; a fault
 // is raised with the context of o. It fills the TLB where the page may be
 // accessed directly.
