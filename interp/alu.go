@@ -4,12 +4,12 @@ package interp
 // mode. The common 64-bit forms have handlers of their own in fast.go.
 
 import (
-	"hash/crc32"
 	"math/bits"
 
 	"hotblock/mmu"
 	"hotblock/x86"
 	"hotblock/x86/decode"
+	"hotblock/x86/simd"
 )
 
 // Numbers of the eight classic operations, as in the opcode.
@@ -50,7 +50,7 @@ func init() {
 		}
 	}
 	on("shld", opShld)
-	on("shrd", opShrd)
+	on("shrd", opShld).cc = 1
 	on("bt", opBt)
 	on("bts", opBt).cc = 1
 	on("btr", opBt).cc = 2
@@ -565,6 +565,7 @@ func opShift(c *CPU, o *Op) *Op {
 	return o.next
 }
 
+// opShld is SHLD, and with cc 1 SHRD.
 func opShld(c *CPU, o *Op) *Op {
 	size := o.x.Args[0].Size
 	width := 8 * uint(size)
@@ -578,42 +579,24 @@ func opShld(c *CPU, o *Op) *Op {
 		c.finish(o, va, a)
 		return o.next
 	}
-	mask := sizeMask(size)
+	right := o.cc == 1
 	step := func(k uint) uint64 {
-		if k <= width {
-			return (a<<k | b>>(width-k)) & mask
+		a, b := a, b
+		if k > width { // 16-bit, count over 16: undefined
+			a, b, k = b, a, k-width
 		}
-		return (b<<(k-width) | a>>(2*width-k)) & mask // 16-bit, count over 16: undefined
+		if right {
+			return (a>>k | b<<(width-k)) & sizeMask(size)
+		}
+		return (a<<k | b>>(width-k)) & sizeMask(size)
 	}
 	r, last := step(n), step(n-1)
 	c.finish(o, va, r)
-	c.setCC(ccShl, size, r, last)
-	return o.next
-}
-
-func opShrd(c *CPU, o *Op) *Op {
-	size := o.x.Args[0].Size
-	width := 8 * uint(size)
-	n := uint(c.arg(o, 2)) & 31
-	if size == 8 {
-		n = uint(c.arg(o, 2)) & 63
+	kind := uint8(ccShl)
+	if right {
+		kind = ccShr
 	}
-	b := c.arg(o, 1)
-	a, va := c.update(o)
-	if n == 0 {
-		c.finish(o, va, a)
-		return o.next
-	}
-	mask := sizeMask(size)
-	step := func(k uint) uint64 {
-		if k <= width {
-			return (a>>k | b<<(width-k)) & mask
-		}
-		return (b>>(k-width) | a<<(2*width-k)) & mask
-	}
-	r, last := step(n), step(n-1)
-	c.finish(o, va, r)
-	c.setCC(ccShr, size, r, last)
+	c.setCC(kind, size, r, last)
 	return o.next
 }
 
@@ -933,28 +916,12 @@ func opBzhi(c *CPU, o *Op) *Op {
 }
 
 func opPdep(c *CPU, o *Op) *Op {
-	src, mask := c.arg(o, 1), c.arg(o, 2)
-	var r uint64
-	for ; mask != 0; mask &= mask - 1 {
-		if src&1 != 0 {
-			r |= mask & -mask
-		}
-		src >>= 1
-	}
-	c.setArg(o, 0, r)
+	c.setArg(o, 0, simd.PDEP(c.arg(o, 1), c.arg(o, 2)))
 	return o.next
 }
 
 func opPext(c *CPU, o *Op) *Op {
-	src, mask := c.arg(o, 1), c.arg(o, 2)
-	var r, bit uint64 = 0, 1
-	for ; mask != 0; mask &= mask - 1 {
-		if src&mask&-mask != 0 {
-			r |= bit
-		}
-		bit <<= 1
-	}
-	c.setArg(o, 0, r)
+	c.setArg(o, 0, simd.PEXT(c.arg(o, 1), c.arg(o, 2)))
 	return o.next
 }
 
@@ -1178,16 +1145,7 @@ func opBound(c *CPU, o *Op) *Op {
 	return o.next
 }
 
-// crcTable is of CRC-32C, which the instruction computes without the inversions.
-var crcTable = crc32.MakeTable(crc32.Castagnoli)
-
 func opCrc32(c *CPU, o *Op) *Op {
-	crc := uint32(c.arg(o, 0))
-	v := c.arg(o, 1)
-	for range o.x.Args[1].Size {
-		crc = crc>>8 ^ crcTable[uint8(crc)^uint8(v)]
-		v >>= 8
-	}
-	c.setArg(o, 0, uint64(crc))
+	c.setArg(o, 0, uint64(simd.CRC32(uint32(c.arg(o, 0)), c.arg(o, 1), int(o.x.Args[1].Size))))
 	return o.next
 }

@@ -477,7 +477,9 @@ func keepInsts(blk []Op) {
 func (c *CPU) decodeOp(p *codePage, off uint64, x *decode.Inst) (o Op, ends bool) {
 	err := decode.Decode(p.bytes[off:], c.mode.decodeMode(), x)
 	if errors.Is(err, decode.ErrTruncated) {
-		return c.decodeCross(p, off)
+		// It goes on behind the page. Whether there is anything matters only when
+		// execution gets so far.
+		return Op{fn: opCross, off: uint16(off), len: uint8(mmu.PageSize - off)}, true
 	}
 	return c.makeOp(x, err, uint16(off))
 }
@@ -510,13 +512,8 @@ type crossing struct {
 	inner Op
 }
 
-// decodeCross decodes an instruction that crosses a page; the Op that it
-// returns looks at the bytes again each time.
-func (c *CPU) decodeCross(p *codePage, off uint64) (Op, bool) {
-	// Whether the next page is there matters only when execution gets so far.
-	return Op{fn: opCross, off: uint16(off), len: uint8(mmu.PageSize - off), x: nil}, true
-}
-
+// opCross executes an instruction that continues on the next page; it looks at
+// the bytes again each time.
 func opCross(c *CPU, o *Op) *Op {
 	var buf [decode.MaxLen]byte
 	c.RIP = c.ripAt(o.off)

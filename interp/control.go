@@ -35,9 +35,7 @@ func (c *CPU) branchTo(o *Op) *Op {
 		return o.tgt
 	}
 	ip := c.maskIP(c.R[x86.RPage] + o.imm)
-	if !c.checkTarget(o, ip) {
-		return nil
-	}
+	c.checkTarget(o, ip)
 	h := c.goTo(ip)
 	if h != nil && o.n != noLink && c.linkable(o.imm) {
 		o.tgt = h
@@ -47,7 +45,7 @@ func (c *CPU) branchTo(o *Op) *Op {
 
 // checkTarget raises #GP(0) on the branch where the target lies outside of the
 // code segment or is not canonical.
-func (c *CPU) checkTarget(o *Op, ip uint64) bool {
+func (c *CPU) checkTarget(o *Op, ip uint64) {
 	if c.long {
 		if !canonical(ip) {
 			c.raise(o, x86.ExcGP, 0)
@@ -55,7 +53,6 @@ func (c *CPU) checkTarget(o *Op, ip uint64) bool {
 	} else if ip > uint64(c.Seg[x86.CS].Limit) {
 		c.raise(o, x86.ExcGP, 0)
 	}
-	return true
 }
 
 // fallThrough goes on behind a conditional branch that is not taken.
@@ -185,11 +182,8 @@ func opPop(c *CPU, o *Op) *Op {
 	a := &o.x.Args[0]
 	switch a.Kind {
 	case decode.Seg:
-		var v uint64
-		v = c.peek(o, 0, 2)
-		if o.size != 2 {
-			c.probeStack(o, uint(o.size))
-		}
+		v := c.peek(o, 0, 2)
+		c.stackAt(o, c.R[x86.RSP], uint(o.size), false) // all of the slot has to be in the segment
 		c.loadSeg(o, a.Reg, uint16(v))
 		c.setSP(c.R[x86.RSP] + uint64(o.size))
 		if a.Reg == x86.SS {
@@ -212,10 +206,6 @@ func opPop(c *CPU, o *Op) *Op {
 	v := c.pop(o, o.size)
 	c.setReg(a.Reg, o.size, v)
 	return o.next
-}
-
-func (c *CPU) probeStack(o *Op, size uint) {
-	c.stackAt(o, c.R[x86.RSP], size, false)
 }
 
 func opPusha(c *CPU, o *Op) *Op {

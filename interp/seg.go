@@ -314,7 +314,6 @@ func opJmpf(c *CPU, o *Op) *Op {
 		c.raise(o, x86.ExcGP, 0)
 	}
 	d := c.readDesc(o, sel, x86.ExcGP)
-	code := uint32(sel &^ 3)
 	if d.isSeg() {
 		c.checkCodeDesc(o, &d, sel)
 		s := d.segment(sel)
@@ -325,27 +324,36 @@ func opJmpf(c *CPU, o *Op) *Op {
 		c.RIP = c.maskIP(off)
 		return nil
 	}
-	rpl := uint8(sel & 3)
-	if d.dpl() < c.CPL || d.dpl() < rpl {
-		c.raise(o, x86.ExcGP, code)
-	}
-	switch t := d.typ(); {
-	case !c.lma() && (t == 1 || t == 9): // available TSS
-		if !d.present() {
-			c.raise(o, x86.ExcNP, code)
-		}
-		c.switchTask(o, sel, &d, switchJump, c.nextIP(o))
-	case !c.lma() && t == 5: // task gate
-		if !d.present() {
-			c.raise(o, x86.ExcNP, code)
-		}
-		c.taskGate(o, d.gateSel(), switchJump, c.nextIP(o))
-	case t == 12 || !c.lma() && t == 4: // call gate
-		c.gateJump(o, sel, &d)
-	default:
-		c.raise(o, x86.ExcGP, code)
-	}
+	c.farSystem(o, sel, &d, switchJump)
 	return nil
+}
+
+// farSystem is a far jump or call (how: switchJump or switchCall) through a
+// system descriptor: a TSS, a task gate or a call gate.
+func (c *CPU) farSystem(o *Op, sel uint16, d *descriptor, how int) {
+	code := uint32(sel &^ 3)
+	if d.dpl() < c.CPL || d.dpl() < uint8(sel&3) {
+		c.raise(o, x86.ExcGP, code)
+	}
+	t := d.typ()
+	gate := t == 12 || !c.lma() && t == 4
+	task := !c.lma() && (t == 1 || t == 9 || t == 5)
+	if !gate && !task {
+		c.raise(o, x86.ExcGP, code)
+	}
+	if task && !d.present() {
+		c.raise(o, x86.ExcNP, code) // of a call gate that is looked at later
+	}
+	switch ret := c.nextIP(o); {
+	case task && t == 5:
+		c.taskGate(o, d.gateSel(), how, ret)
+	case task: // an available TSS
+		c.switchTask(o, sel, d, how, ret)
+	case how == switchJump:
+		c.gateJump(o, sel, d)
+	default:
+		c.gateCall(o, sel, d, ret)
+	}
 }
 
 // realCS loads CS in real and virtual-8086 mode.
@@ -448,7 +456,6 @@ func opCallf(c *CPU, o *Op) *Op {
 		c.raise(o, x86.ExcGP, 0)
 	}
 	d := c.readDesc(o, sel, x86.ExcGP)
-	code := uint32(sel &^ 3)
 	if d.isSeg() {
 		c.checkCodeDesc(o, &d, sel)
 		s := d.segment(sel)
@@ -461,26 +468,7 @@ func opCallf(c *CPU, o *Op) *Op {
 		c.RIP = c.maskIP(off)
 		return nil
 	}
-	rpl := uint8(sel & 3)
-	if d.dpl() < c.CPL || d.dpl() < rpl {
-		c.raise(o, x86.ExcGP, code)
-	}
-	switch t := d.typ(); {
-	case !c.lma() && (t == 1 || t == 9):
-		if !d.present() {
-			c.raise(o, x86.ExcNP, code)
-		}
-		c.switchTask(o, sel, &d, switchCall, ret)
-	case !c.lma() && t == 5:
-		if !d.present() {
-			c.raise(o, x86.ExcNP, code)
-		}
-		c.taskGate(o, d.gateSel(), switchCall, ret)
-	case t == 12 || !c.lma() && t == 4:
-		c.gateCall(o, sel, &d, ret)
-	default:
-		c.raise(o, x86.ExcGP, code)
-	}
+	c.farSystem(o, sel, &d, switchCall)
 	return nil
 }
 

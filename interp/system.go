@@ -259,12 +259,9 @@ func (c *CPU) checkIO(o *Op, port uint16, size uint8) {
 	}
 }
 
-// port is the operand that names the port.
-func (c *CPU) portArg(o *Op, i int) uint16 { return uint16(c.arg(o, i)) }
-
 func opIn(c *CPU, o *Op) *Op {
 	size := o.x.Args[0].Size
-	port := c.portArg(o, 1)
+	port := uint16(c.arg(o, 1))
 	c.checkIO(o, port, size)
 	c.setReg(x86.RAX, size, uint64(c.Ports.In(port, int(size))))
 	return o.next
@@ -272,7 +269,7 @@ func opIn(c *CPU, o *Op) *Op {
 
 func opOut(c *CPU, o *Op) *Op {
 	size := o.x.Args[1].Size
-	port := c.portArg(o, 0)
+	port := uint16(c.arg(o, 0))
 	c.checkIO(o, port, size)
 	c.Ports.Out(port, int(size), uint32(c.reg(x86.RAX, size)))
 	return c.afterIO(o)

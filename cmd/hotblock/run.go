@@ -15,12 +15,8 @@ import (
 
 	"hotblock/devices/chardev"
 	"hotblock/devices/display"
-	"hotblock/interp"
 	"hotblock/machine"
 )
-
-// cpuFeature says whether the engine executes a CPU feature.
-func cpuFeature(name string) bool { return interp.Supports(name) }
 
 // brokenPipe is the number of SIGPIPE. Whoever closes standard output wants no
 // more of it, and no message either, as with any other command in a pipeline.

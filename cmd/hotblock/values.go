@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"hotblock/devices/chardev"
+	"hotblock/interp"
 	"hotblock/machine"
 	"hotblock/x86"
 )
@@ -154,7 +155,7 @@ func applyCPU(c *command, v string) error {
 		printColumns(c.stdout, x86.FeatureNames())
 		return errDone
 	}
-	if _, err := x86.ParseModel(v, cpuFeature); err != nil {
+	if _, err := x86.ParseModel(v, interp.Supports); err != nil {
 		return err
 	}
 	c.cfg.CPU = v

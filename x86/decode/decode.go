@@ -180,7 +180,7 @@ func Decode(b []byte, mode Mode, in *Inst) error {
 	*in = Inst{Mode: mode, Base: NoReg, Index: NoReg, Seg: DS}
 	r := reader{b: b}
 	var rex, op uint8
-	var pfxAddr, pfxF bool
+	var pfxAddr bool
 prefixes:
 	for {
 		op = r.u8()
@@ -207,7 +207,7 @@ prefixes:
 			in.Lock = true
 			rex = 0
 		case 0xf2, 0xf3:
-			in.Rep, pfxF = op, true
+			in.Rep = op
 			rex = 0
 		default:
 			if mode == Mode64 && op&0xf0 == 0x40 {
@@ -217,7 +217,6 @@ prefixes:
 			break prefixes
 		}
 	}
-	_ = pfxF
 	m := mapOne
 	var vvvv uint8
 	pfx := pfxNone
