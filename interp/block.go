@@ -270,8 +270,8 @@ func (c *CPU) fetchTranslate(lin uint64) mmu.Translation {
 func (c *CPU) markCode(p *codePage) {
 	if p.key.blk.SetFlags(p.key.off, mmu.PageCode)&mmu.PageCode == 0 {
 		host := pageStart(p.bytes)
-		for i := range c.tlbs {
-			c.tlbs[i].dropHostWrites(host)
+		for i := range c.sh.tlbs {
+			c.sh.tlbs[i].dropHostWrites(host)
 		}
 	}
 }

@@ -69,7 +69,7 @@ type CPU struct {
 	a20Closed atomic.Bool
 	physMask  uint64 // of what A20 lets through
 
-	tlbs   [4]tlbSet
+	sh     *shared
 	its    [3]fetchTLB // of CPL 0 to 2, of CPL 3, and one that stays empty
 	paging mmu.Paging
 
@@ -143,8 +143,9 @@ func New(mem *mmu.Memory, model *x86.Model) *CPU {
 	}
 	c.physMask = ^uint64(0)
 	c.amask = [9]uint64{2: 0xffff, 4: 0xffffffff, 8: ^uint64(0)}
-	for i := range c.tlbs {
-		c.tlbs[i].init()
+	c.sh = newShared(c)
+	for i := range c.sh.tlbs {
+		c.sh.tlbs[i].init()
 	}
 	for i := range c.its {
 		c.its[i].init()

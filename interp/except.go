@@ -769,8 +769,8 @@ func (c *CPU) updateDebug() {
 	c.dbActive = c.Flags&x86.FlagTF != 0 || c.DR[7]&0xff != 0
 	if c.dbActive && !was {
 		// Pages with data breakpoints must leave the TLBs.
-		for i := range c.tlbs {
-			c.tlbs[i].flush(true)
+		for i := range c.sh.tlbs {
+			c.sh.tlbs[i].flush(true)
 		}
 		c.recheck = true
 	}
@@ -881,8 +881,8 @@ func (c *CPU) movToDR(o *Op) *Op {
 	c.DR[r] = v
 	c.updateDebug()
 	if c.dbActive {
-		for i := range c.tlbs {
-			c.tlbs[i].flush(true)
+		for i := range c.sh.tlbs {
+			c.sh.tlbs[i].flush(true)
 		}
 	}
 	return c.resyncAfter(o)

@@ -8,6 +8,7 @@ package interp
 // Blocks are never freed while a CPU runs.
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -22,6 +23,25 @@ var splitLock sync.Mutex
 
 // hostPtr points into the page of an mmu.Block.
 type hostPtr = unsafe.Pointer
+
+// at is the host's address of va, which entry i has been seen to hold.
+func (h *tlbHalf) at(i, va uint64) hostPtr { return unsafe.Add(hostPtr(nil), va+h.add[i]) }
+
+// addend is what an entry for the page at linear address page, whose host memory
+// starts at host, adds to a linear address.
+func addend(page uint64, host hostPtr) uint64 { return uint64(uintptr(host)) - page }
+
+// newShared allocates what generated code may address, off the Go heap where the
+// host has such memory: it holds no Go pointers, and guest memory that the TLBs
+// point to is kept by the CPU's Mem.
+func newShared(c *CPU) *shared {
+	b, err := mmu.NewBlock("CPU", uint64(unsafe.Sizeof(shared{})))
+	if err != nil {
+		panic(err)
+	}
+	runtime.AddCleanup(c, func(b *mmu.Block) { b.Free() }, b)
+	return (*shared)(unsafe.Pointer(unsafe.SliceData(b.Bytes)))
+}
 
 // pageStart is the address of a page of host memory.
 func pageStart(page []byte) hostPtr { return unsafe.Pointer(unsafe.SliceData(page)) }
@@ -86,68 +106,68 @@ func storeBytes(p unsafe.Pointer, size uint, v uint64) {
 }
 
 func (c *CPU) ld8(o *Op, va uint64) uint64 {
-	e := &c.tlb.r[va>>12&(tlbSize-1)]
-	if off := va ^ e.tag; off < mmu.PageSize {
-		return uint64(*(*uint8)(unsafe.Add(e.host, off)))
+	t, i := &c.tlb.r, va>>12&(tlbSize-1)
+	if off := va + t.ntag[i]; off < mmu.PageSize {
+		return uint64(*(*uint8)(t.at(i, va)))
 	}
 	return c.loadSlow(o, va, 1, 0)
 }
 
 func (c *CPU) ld16(o *Op, va uint64) uint64 {
-	e := &c.tlb.r[va>>12&(tlbSize-1)]
-	if off := va ^ e.tag; off <= mmu.PageSize-2 {
-		return uint64(*(*uint16)(unsafe.Add(e.host, off)))
+	t, i := &c.tlb.r, va>>12&(tlbSize-1)
+	if off := va + t.ntag[i]; off <= mmu.PageSize-2 {
+		return uint64(*(*uint16)(t.at(i, va)))
 	}
 	return c.loadSlow(o, va, 2, 0)
 }
 
 func (c *CPU) ld32(o *Op, va uint64) uint64 {
-	e := &c.tlb.r[va>>12&(tlbSize-1)]
-	if off := va ^ e.tag; off <= mmu.PageSize-4 {
-		return uint64(*(*uint32)(unsafe.Add(e.host, off)))
+	t, i := &c.tlb.r, va>>12&(tlbSize-1)
+	if off := va + t.ntag[i]; off <= mmu.PageSize-4 {
+		return uint64(*(*uint32)(t.at(i, va)))
 	}
 	return c.loadSlow(o, va, 4, 0)
 }
 
 func (c *CPU) ld64(o *Op, va uint64) uint64 {
-	e := &c.tlb.r[va>>12&(tlbSize-1)]
-	if off := va ^ e.tag; off <= mmu.PageSize-8 {
-		return *(*uint64)(unsafe.Add(e.host, off))
+	t, i := &c.tlb.r, va>>12&(tlbSize-1)
+	if off := va + t.ntag[i]; off <= mmu.PageSize-8 {
+		return *(*uint64)(t.at(i, va))
 	}
 	return c.loadSlow(o, va, 8, 0)
 }
 
 func (c *CPU) st8(o *Op, va, v uint64) {
-	e := &c.tlb.w[va>>12&(tlbSize-1)]
-	if off := va ^ e.tag; off < mmu.PageSize {
-		*(*uint8)(unsafe.Add(e.host, off)) = uint8(v)
+	t, i := &c.tlb.w, va>>12&(tlbSize-1)
+	if off := va + t.ntag[i]; off < mmu.PageSize {
+		*(*uint8)(t.at(i, va)) = uint8(v)
 		return
 	}
 	c.storeSlow(o, va, 1, v, 0)
 }
 
 func (c *CPU) st16(o *Op, va, v uint64) {
-	e := &c.tlb.w[va>>12&(tlbSize-1)]
-	if off := va ^ e.tag; off <= mmu.PageSize-2 {
-		*(*uint16)(unsafe.Add(e.host, off)) = uint16(v)
+	t, i := &c.tlb.w, va>>12&(tlbSize-1)
+	if off := va + t.ntag[i]; off <= mmu.PageSize-2 {
+		*(*uint16)(t.at(i, va)) = uint16(v)
 		return
 	}
 	c.storeSlow(o, va, 2, v, 0)
 }
 
 func (c *CPU) st32(o *Op, va, v uint64) {
-	e := &c.tlb.w[va>>12&(tlbSize-1)]
-	if off := va ^ e.tag; off <= mmu.PageSize-4 {
-		*(*uint32)(unsafe.Add(e.host, off)) = uint32(v)
+	t, i := &c.tlb.w, va>>12&(tlbSize-1)
+	if off := va + t.ntag[i]; off <= mmu.PageSize-4 {
+		*(*uint32)(t.at(i, va)) = uint32(v)
 		return
 	}
 	c.storeSlow(o, va, 4, v, 0)
 }
 
 func (c *CPU) st64(o *Op, va, v uint64) {
-	e := &c.tlb.w[va>>12&(tlbSize-1)]
-	if off := va ^ e.tag; off <= mmu.PageSize-8 {
-		*(*uint64)(unsafe.Add(e.host, off)) = v
+	t, i := &c.tlb.w, va>>12&(tlbSize-1)
+	if off := va + t.ntag[i]; off <= mmu.PageSize-8 {
+		*(*uint64)(t.at(i, va)) = v
 		return
 	}
 	c.storeSlow(o, va, 8, v, 0)
@@ -156,25 +176,25 @@ func (c *CPU) st64(o *Op, va, v uint64) {
 // ldw8, ldw32 and ldw64 load with the intent to store to the same place: they fault
 // as the store would.
 func (c *CPU) ldw8(o *Op, va uint64) uint64 {
-	e := &c.tlb.w[va>>12&(tlbSize-1)]
-	if off := va ^ e.tag; off < mmu.PageSize {
-		return uint64(*(*uint8)(unsafe.Add(e.host, off)))
+	t, i := &c.tlb.w, va>>12&(tlbSize-1)
+	if off := va + t.ntag[i]; off < mmu.PageSize {
+		return uint64(*(*uint8)(t.at(i, va)))
 	}
 	return c.loadSlow(o, va, 1, mmu.Write)
 }
 
 func (c *CPU) ldw32(o *Op, va uint64) uint64 {
-	e := &c.tlb.w[va>>12&(tlbSize-1)]
-	if off := va ^ e.tag; off <= mmu.PageSize-4 {
-		return uint64(*(*uint32)(unsafe.Add(e.host, off)))
+	t, i := &c.tlb.w, va>>12&(tlbSize-1)
+	if off := va + t.ntag[i]; off <= mmu.PageSize-4 {
+		return uint64(*(*uint32)(t.at(i, va)))
 	}
 	return c.loadSlow(o, va, 4, mmu.Write)
 }
 
 func (c *CPU) ldw64(o *Op, va uint64) uint64 {
-	e := &c.tlb.w[va>>12&(tlbSize-1)]
-	if off := va ^ e.tag; off <= mmu.PageSize-8 {
-		return *(*uint64)(unsafe.Add(e.host, off))
+	t, i := &c.tlb.w, va>>12&(tlbSize-1)
+	if off := va + t.ntag[i]; off <= mmu.PageSize-8 {
+		return *(*uint64)(t.at(i, va))
 	}
 	return c.loadSlow(o, va, 8, mmu.Write)
 }
@@ -182,17 +202,17 @@ func (c *CPU) ldw64(o *Op, va uint64) uint64 {
 // load and store answer from the TLB alone, or report false.
 
 func (t *tlbSet) load(va uint64, size uint) (uint64, bool) {
-	e := &t.r[va>>12&(tlbSize-1)]
-	if off := va ^ e.tag; off <= mmu.PageSize-uint64(size) {
-		return loadBytes(unsafe.Add(e.host, off), size), true
+	h, i := &t.r, va>>12&(tlbSize-1)
+	if off := va + h.ntag[i]; off <= mmu.PageSize-uint64(size) {
+		return loadBytes(h.at(i, va), size), true
 	}
 	return 0, false
 }
 
 func (t *tlbSet) store(va uint64, size uint, v uint64) bool {
-	e := &t.w[va>>12&(tlbSize-1)]
-	if off := va ^ e.tag; off <= mmu.PageSize-uint64(size) {
-		storeBytes(unsafe.Add(e.host, off), size, v)
+	h, i := &t.w, va>>12&(tlbSize-1)
+	if off := va + h.ntag[i]; off <= mmu.PageSize-uint64(size) {
+		storeBytes(h.at(i, va), size, v)
 		return true
 	}
 	return false
@@ -213,9 +233,9 @@ func (c *CPU) ld(o *Op, va uint64, size uint8) uint64 {
 
 // ldw is ld with the intent to store.
 func (c *CPU) ldw(o *Op, va uint64, size uint8) uint64 {
-	e := &c.tlb.w[va>>12&(tlbSize-1)]
-	if off := va ^ e.tag; off <= mmu.PageSize-uint64(size) {
-		return loadBytes(unsafe.Add(e.host, off), uint(size))
+	t, i := &c.tlb.w, va>>12&(tlbSize-1)
+	if off := va + t.ntag[i]; off <= mmu.PageSize-uint64(size) {
+		return loadBytes(t.at(i, va), uint(size))
 	}
 	return c.loadSlow(o, va, uint(size), mmu.Write)
 }
@@ -236,32 +256,32 @@ func (c *CPU) st(o *Op, va uint64, size uint8, v uint64) {
 
 // writable reports whether the write TLB holds va's page.
 func (c *CPU) writable(va uint64) bool {
-	return c.tlb.w[va>>12&(tlbSize-1)].tag == va&^uint64(pageMask)
+	return va+c.tlb.w.ntag[va>>12&(tlbSize-1)] < mmu.PageSize
 }
 
 // hostRead and hostWrite return the host memory from va to the end of its page,
 // or nil when the access has to take the slow path.
 func (c *CPU) hostRead(o *Op, va uint64) []byte {
-	e := &c.tlb.r[va>>12&(tlbSize-1)]
-	if off := va ^ e.tag; off < mmu.PageSize {
-		return bytesAt(unsafe.Add(e.host, off), off)
+	t, i := &c.tlb.r, va>>12&(tlbSize-1)
+	if off := va + t.ntag[i]; off < mmu.PageSize {
+		return bytesAt(t.at(i, va), off)
 	}
 	return nil
 }
 
 func (c *CPU) hostWrite(o *Op, va uint64) []byte {
-	e := &c.tlb.w[va>>12&(tlbSize-1)]
-	if off := va ^ e.tag; off < mmu.PageSize {
-		return bytesAt(unsafe.Add(e.host, off), off)
+	t, i := &c.tlb.w, va>>12&(tlbSize-1)
+	if off := va + t.ntag[i]; off < mmu.PageSize {
+		return bytesAt(t.at(i, va), off)
 	}
 	return nil
 }
 
 // ld128 and st128 move 16 bytes; a store that crosses pages checks both first.
 func (c *CPU) ld128(o *Op, va uint64) (lo, hi uint64) {
-	e := &c.tlb.r[va>>12&(tlbSize-1)]
-	if off := va ^ e.tag; off <= mmu.PageSize-16 {
-		p := unsafe.Add(e.host, off)
+	t, i := &c.tlb.r, va>>12&(tlbSize-1)
+	if off := va + t.ntag[i]; off <= mmu.PageSize-16 {
+		p := t.at(i, va)
 		return *(*uint64)(p), *(*uint64)(unsafe.Add(p, 8))
 	}
 	lo = c.ld64(o, va)
@@ -269,9 +289,9 @@ func (c *CPU) ld128(o *Op, va uint64) (lo, hi uint64) {
 }
 
 func (c *CPU) st128(o *Op, va, lo, hi uint64) {
-	e := &c.tlb.w[va>>12&(tlbSize-1)]
-	if off := va ^ e.tag; off <= mmu.PageSize-16 {
-		p := unsafe.Add(e.host, off)
+	t, i := &c.tlb.w, va>>12&(tlbSize-1)
+	if off := va + t.ntag[i]; off <= mmu.PageSize-16 {
+		p := t.at(i, va)
 		*(*uint64)(p) = lo
 		*(*uint64)(unsafe.Add(p, 8)) = hi
 		return

@@ -212,7 +212,7 @@ func TestLazyFlags(t *testing.T) {
 // TestTLBInvalidMatchesNothing checks that the tag of an empty entry is hit by no
 // address that selects the entry.
 func TestTLBInvalidMatchesNothing(t *testing.T) {
-	var s tlbSet
+	s := new(tlbSet)
 	s.init()
 	r := rand.New(rand.NewPCG(1, 3))
 	for i := range uint64(tlbSize) {

@@ -2,18 +2,23 @@ package interp
 
 // TLBs and the slow side of memory access.
 //
-// A data TLB is two direct-mapped arrays, for reads and for writes, of host
-// pointers to pages of RAM. An entry's tag is the page's linear address, and one
-// comparison finds both a hit and an access that leaves the page:
+// A data TLB is two direct-mapped halves, for reads and for writes. An entry is
+// the negated linear address of a page and what to add to a linear address to
+// have the host's; one comparison finds both a hit and an access that leaves the
+// page:
 //
-//	off := va ^ tag; off <= 4096-size
+//	off := va + ntag; off <= 4096-size
 //
-// because the bits of a page that differ make off at least 4096. What may not
-// be accessed directly has no entry at all and takes the slow path every time:
-// MMIO, ROM and pages with decoded code for writing, pages with data
+// What may not be accessed directly has no entry at all and takes the slow path
+// every time: MMIO, ROM and pages with decoded code for writing, pages with data
 // breakpoints. There is a TLB for each kind of access, so that privilege and SMAP
 // are not looked at on a hit: supervisor under SMAP, user, supervisor without
 // SMAP, and one that is never filled, for CPL 3 code that checks alignment.
+//
+// TLBs are off the Go heap, in CPU.sh, where generated code finds them too. They
+// are large because an entry is free until it is used, and the index is 16 bits
+// because MOVZX is the one way to cut a field out of a register that leaves the
+// flags alone.
 //
 // Entries that were filled are listed, so that a flush touches only those.
 
@@ -24,20 +29,33 @@ import (
 	"hotblock/x86"
 )
 
-const tlbSize = 1024
+const (
+	tlbBits = 16
+	tlbSize = 1 << tlbBits
+)
 
-type tlbEntry struct {
-	tag  uint64
-	host hostPtr
+// A tlbHalf serves one kind of access. A host address is a number here: guest
+// memory is not the collector's.
+type tlbHalf struct {
+	ntag [tlbSize]uint64 // minus the linear address of the page
+	add  [tlbSize]uint64 // host address minus linear address
 }
 
 type tlbSet struct {
-	r, w [tlbSize]tlbEntry
+	r, w tlbHalf
 	// What is known of each entry beside: of r first, then of w.
 	info [2 * tlbSize]tlbInfo
-	// filled lists the entries that may be valid, as indices into info.
-	filled []uint16
-	large  largePages
+	// filled[:nfilled] lists the entries that may be valid, as indices into info.
+	filled  [2 * tlbSize]uint32
+	nfilled int
+	large   largePages
+}
+
+// shared is what generated code may address beside its own: it holds no Go
+// pointers. A new one is zero.
+type shared struct {
+	native [NativeSize]byte // the translator's own
+	tlbs   [4]tlbSet
 }
 
 // largePages says where a TLB may hold pieces of large pages, so that INVLPG of a
@@ -76,38 +94,51 @@ const (
 	tlbChecked
 )
 
+// init makes a set of zeroes empty. A zero entry matches the page at linear
+// address 0, which only entry 0 is asked for, and the last bytes of the address
+// space if an access wraps around it, for which the last entry is asked.
 func (t *tlbSet) init() {
-	for i := range t.r {
-		t.r[i].tag, t.w[i].tag = tlbInvalid(i), tlbInvalid(i)
+	for _, h := range []*tlbHalf{&t.r, &t.w} {
+		h.ntag[0], h.ntag[tlbSize-1] = tlbInvalid(0), tlbInvalid(tlbSize-1)
 	}
 }
 
-// tlbInvalid is a tag for entry i that no address which selects entry i matches.
-func tlbInvalid(i int) uint64 { return uint64(i^1) << 12 }
+// tlbInvalid is a tag for entry i that no address which selects entry i hits.
+func tlbInvalid(i uint64) uint64 {
+	switch i {
+	case 0:
+		return 1 << 12
+	case tlbSize - 1:
+		return ^uint64(1<<12 - 1)
+	}
+	return 0
+}
 
-// entry returns the entry with number n in info.
-func (t *tlbSet) entry(n uint16) *tlbEntry {
+// half returns the half that holds entry n of info, and its index there.
+func (t *tlbSet) half(n uint32) (*tlbHalf, uint64) {
 	if n < tlbSize {
-		return &t.r[n]
+		return &t.r, uint64(n)
 	}
-	return &t.w[n-tlbSize]
+	return &t.w, uint64(n - tlbSize)
 }
 
-func (t *tlbSet) invalidate(n uint16) {
-	*t.entry(n) = tlbEntry{tag: tlbInvalid(int(n & (tlbSize - 1)))}
+func (t *tlbSet) invalidate(n uint32) {
+	h, i := t.half(n)
+	h.ntag[i] = tlbInvalid(i)
 }
 
 func (t *tlbSet) flush(all bool) {
-	kept := t.filled[:0]
-	for _, n := range t.filled {
+	kept := 0
+	for _, n := range t.filled[:t.nfilled] {
 		if t.info[n].global && !all {
-			kept = append(kept, n)
+			t.filled[kept] = n
+			kept++
 			continue
 		}
 		t.invalidate(n)
 		t.info[n].listed = false
 	}
-	t.filled = kept
+	t.nfilled = kept
 	if all {
 		t.large = largePages{}
 	}
@@ -116,19 +147,18 @@ func (t *tlbSet) flush(all bool) {
 // flushPage drops the page that holds va, of whatever size it is: one INVLPG
 // invalidates all of a large page (SDM volume 3, 4.10.4.1).
 func (t *tlbSet) flushPage(va uint64) {
-	page := va &^ (mmu.PageSize - 1)
-	i := uint16(page >> 12 & (tlbSize - 1))
-	if t.r[i].tag == page {
-		t.invalidate(i)
-	}
-	if t.w[i].tag == page {
-		t.invalidate(i + tlbSize)
+	i := va >> 12 & (tlbSize - 1)
+	for _, h := range []*tlbHalf{&t.r, &t.w} {
+		if va+h.ntag[i] < mmu.PageSize {
+			h.ntag[i] = tlbInvalid(i)
+		}
 	}
 	if !t.large.has(va) {
 		return
 	}
-	for _, n := range t.filled {
-		if s := t.info[n].shift; s > 12 && (t.entry(n).tag^va)>>s == 0 {
+	for _, n := range t.filled[:t.nfilled] {
+		h, i := t.half(n)
+		if s := t.info[n].shift; s > 12 && (-h.ntag[i]^va)>>s == 0 {
 			t.invalidate(n)
 		}
 	}
@@ -136,25 +166,30 @@ func (t *tlbSet) flushPage(va uint64) {
 
 // dropHostWrites removes write entries that point at a page of host memory.
 func (t *tlbSet) dropHostWrites(host hostPtr) {
-	for _, n := range t.filled {
-		if n >= tlbSize && t.w[n-tlbSize].host == host {
-			t.invalidate(n)
+	for _, n := range t.filled[:t.nfilled] {
+		if n >= tlbSize {
+			i := uint64(n - tlbSize)
+			if page := -t.w.ntag[i]; t.w.add[i] == addend(page, host) {
+				t.invalidate(n)
+			}
 		}
 	}
 }
 
 func (t *tlbSet) fill(page uint64, write bool, tr *mmu.Translation, host hostPtr) {
-	n := uint16(page >> 12 & (tlbSize - 1))
+	n := uint32(page >> 12 & (tlbSize - 1))
 	if write {
 		n += tlbSize
 	}
-	*t.entry(n) = tlbEntry{page, host}
+	h, i := t.half(n)
+	h.ntag[i], h.add[i] = -page, addend(page, host)
 	info := &t.info[n]
 	info.global, info.shift = tr.Global, uint8(bits.TrailingZeros64(tr.PageSize))
 	t.large.add(page, info.shift)
 	if !info.listed {
 		info.listed = true
-		t.filled = append(t.filled, n)
+		t.filled[t.nfilled] = n
+		t.nfilled++
 	}
 }
 
@@ -183,8 +218,8 @@ func (t *fetchTLB) init() {
 // flushTLB drops all translations; with all false global pages may stay.
 func (c *CPU) flushTLB(all bool) {
 	c.stats.Flushes++
-	for i := range c.tlbs {
-		c.tlbs[i].flush(all)
+	for i := range c.sh.tlbs {
+		c.sh.tlbs[i].flush(all)
 	}
 	for i := range c.its {
 		for j := range c.its[i].e {
@@ -197,8 +232,8 @@ func (c *CPU) flushTLB(all bool) {
 
 // flushPage drops the translations of one page.
 func (c *CPU) flushPage(va uint64) {
-	for i := range c.tlbs {
-		c.tlbs[i].flushPage(va)
+	for i := range c.sh.tlbs {
+		c.sh.tlbs[i].flushPage(va)
 	}
 	page := va &^ (mmu.PageSize - 1)
 	for i := range c.its {
@@ -262,7 +297,7 @@ func (c *CPU) updatePrivilege() {
 	case ac && c.CR0&x86.CR0AM != 0:
 		i = tlbChecked
 	}
-	c.tlb = &c.tlbs[i]
+	c.tlb = &c.sh.tlbs[i]
 	if c.limited {
 		c.it = &c.its[2]
 	}
@@ -307,7 +342,7 @@ func (c *CPU) resolve(o *Op, va uint64, size uint, acc mmu.Access) place {
 	c.checkCanonical(o, va)
 	if c.CPL == 3 {
 		acc |= mmu.User
-		if c.tlb == &c.tlbs[tlbChecked] && size > 1 && size <= 8 && va&uint64(size-1) != 0 && acc&mmu.Implicit == 0 {
+		if c.tlb == &c.sh.tlbs[tlbChecked] && size > 1 && size <= 8 && va&uint64(size-1) != 0 && acc&mmu.Implicit == 0 {
 			c.raise(o, x86.ExcAC, 0)
 		}
 	}
@@ -329,7 +364,7 @@ func (c *CPU) resolve(o *Op, va uint64, size uint, acc mmu.Access) place {
 	if acc&mmu.Implicit != 0 {
 		set = c.sysTLB()
 	}
-	if p.host != nil && !watched && set != &c.tlbs[tlbChecked] {
+	if p.host != nil && !watched && set != &c.sh.tlbs[tlbChecked] {
 		page := va &^ (mmu.PageSize - 1)
 		base := pageOf(p.host, va)
 		if acc&mmu.Write == 0 {
@@ -375,7 +410,7 @@ func (c *CPU) loadSlow(o *Op, va uint64, size uint, acc mmu.Access) uint64 {
 	mask := c.accessMask(acc)
 	va &= mask
 	if va&(mmu.PageSize-1)+uint64(size) > mmu.PageSize {
-		if c.tlb == &c.tlbs[tlbChecked] && acc&mmu.Implicit == 0 {
+		if c.tlb == &c.sh.tlbs[tlbChecked] && acc&mmu.Implicit == 0 {
 			c.raise(o, x86.ExcAC, 0)
 		}
 		n := uint(mmu.PageSize - va&(mmu.PageSize-1))
@@ -410,7 +445,7 @@ func (c *CPU) storeSlow(o *Op, va uint64, size uint, v uint64, acc mmu.Access) {
 	va &= mask
 	acc |= mmu.Write
 	if va&(mmu.PageSize-1)+uint64(size) > mmu.PageSize {
-		if c.tlb == &c.tlbs[tlbChecked] && acc&mmu.Implicit == 0 {
+		if c.tlb == &c.sh.tlbs[tlbChecked] && acc&mmu.Implicit == 0 {
 			c.raise(o, x86.ExcAC, 0)
 		}
 		n := uint(mmu.PageSize - va&(mmu.PageSize-1))
@@ -484,9 +519,9 @@ func (c *CPU) probeRead(o *Op, va uint64, size uint) {
 
 func (c *CPU) sysTLB() *tlbSet {
 	if c.CR4&x86.CR4SMAP != 0 {
-		return &c.tlbs[tlbSupervisor]
+		return &c.sh.tlbs[tlbSupervisor]
 	}
-	return &c.tlbs[tlbNoSMAP]
+	return &c.sh.tlbs[tlbNoSMAP]
 }
 
 func (c *CPU) sysLoad(o *Op, va uint64, size uint) uint64 {

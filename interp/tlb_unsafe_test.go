@@ -10,20 +10,24 @@ import (
 
 // valid lists the entries of a TLB that some address hits.
 func (t *tlbSet) valid() (n int) {
-	for i := range t.r {
-		for _, e := range []tlbEntry{t.r[i], t.w[i]} {
-			if e.tag>>12&(tlbSize-1) == uint64(i) {
-				n++
-			}
+	for i := range uint32(2 * tlbSize) {
+		if t.hit(i) {
+			n++
 		}
 	}
 	return n
 }
 
+// hit reports whether some address hits entry n of info.
+func (t *tlbSet) hit(n uint32) bool {
+	h, i := t.half(n)
+	return -h.ntag[i]>>12&(tlbSize-1) == i
+}
+
 // A page that was read and then written has two entries; after thousands of
 // fills a flush left one of them behind.
 func TestFlushAfterManyFills(t *testing.T) {
-	var s tlbSet
+	s := new(tlbSet)
 	s.init()
 	var page [mmu.PageSize]byte
 	host := unsafe.Pointer(&page[0])
@@ -34,11 +38,9 @@ func TestFlushAfterManyFills(t *testing.T) {
 		s.fill(va, true, tr, host)
 	}
 	s.flush(false)
-	for i := range s.r {
-		for k, e := range []tlbEntry{s.r[i], s.w[i]} {
-			if e.tag>>12&(tlbSize-1) == uint64(i) && !s.info[i+k*tlbSize].global {
-				t.Fatalf("entry %d for page %#x outlived a flush", i, e.tag)
-			}
+	for n := range uint32(2 * tlbSize) {
+		if s.hit(n) && !s.info[n].global {
+			t.Fatalf("entry %d outlived a flush", n)
 		}
 	}
 	s.flush(true)
@@ -52,7 +54,7 @@ func TestFlushPageDropsLargePage(t *testing.T) {
 	var page [mmu.PageSize]byte
 	host := unsafe.Pointer(&page[0])
 	for _, size := range []uint64{2 << 20, 4 << 20, 1 << 30} {
-		var s tlbSet
+		s := new(tlbSet)
 		s.init()
 		base := uint64(0xffff888000000000)
 		other := base + size
@@ -65,7 +67,7 @@ func TestFlushPageDropsLargePage(t *testing.T) {
 		if n := s.valid(); n != 1 {
 			t.Errorf("page of %#x bytes: %d entries are left, want the one of the next page", size, n)
 		}
-		if s.r[(other+0x7000)>>12&(tlbSize-1)].tag != other+0x7000 {
+		if _, ok := s.load(other+0x7000, 8); !ok {
 			t.Errorf("page of %#x bytes: its neighbour was dropped", size)
 		}
 	}

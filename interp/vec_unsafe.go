@@ -16,11 +16,11 @@ func (c *CPU) xmm(r uint8) *simd.V128 { return (*simd.V128)(unsafe.Pointer(&c.V[
 
 // ld256 and st256 move 32 bytes; a store that crosses pages checks both first.
 func (c *CPU) ld256(o *Op, va uint64, d *simd.V256) {
-	e := &c.tlb.r[va>>12&(tlbSize-1)]
-	if off := va ^ e.tag; off <= mmu.PageSize-32 {
+	t, i := &c.tlb.r, va>>12&(tlbSize-1)
+	if off := va + t.ntag[i]; off <= mmu.PageSize-32 {
 		// In the page by the comparison; x86 hosts and Go's other targets that have
 		// a TLB path allow the access at any alignment.
-		*d = *(*simd.V256)(unsafe.Add(e.host, off))
+		*d = *(*simd.V256)(t.at(i, va))
 		return
 	}
 	d[0][0] = c.ld64(o, va)
@@ -30,9 +30,9 @@ func (c *CPU) ld256(o *Op, va uint64, d *simd.V256) {
 }
 
 func (c *CPU) st256(o *Op, va uint64, s *simd.V256) {
-	e := &c.tlb.w[va>>12&(tlbSize-1)]
-	if off := va ^ e.tag; off <= mmu.PageSize-32 {
-		*(*simd.V256)(unsafe.Add(e.host, off)) = *s
+	t, i := &c.tlb.w, va>>12&(tlbSize-1)
+	if off := va + t.ntag[i]; off <= mmu.PageSize-32 {
+		*(*simd.V256)(t.at(i, va)) = *s
 		return
 	}
 	c.probeWrite(o, va, 32)
