@@ -29,25 +29,27 @@ type opFunc func(c *CPU, o *Op) *Op
 
 // An Op is one decoded instruction, or two that are executed as one.
 type Op struct {
-	fn   opFunc
-	next *Op          // the instruction that follows; of a head: the first instruction
-	tgt  *Op          // head of the branch target, once it is known to be on this page
-	disp uint64       // displacement; RIP-relative ones count from the page's start
-	imm  uint64       // immediate; of a branch: target relative to the page's start; of a head: times entered
-	x    *decode.Inst // for general handlers; nil where fast is set
-	off  uint16       // of the instruction in its page
-	n    uint16       // of a head: instructions in the block
-	len  uint8
-	dst  uint8
-	src  uint8
-	base uint8
-	idx  uint8
-	scl  uint8
-	seg  uint8 // segment register of the memory operand
-	sreg uint8 // its base in CPU.R: RZero where it is always 0
-	size uint8
-	cc   uint8
-	fast bool // the handler needs nothing of x
+	fn      opFunc
+	next    *Op          // the instruction that follows; of a head: the first instruction
+	tgt     *Op          // head of the branch target, once it is known to be on this page
+	disp    uint64       // displacement; RIP-relative ones count from the page's start
+	imm     uint64       // immediate; of a branch: target relative to the page's start; of a head: times entered
+	x       *decode.Inst // for general handlers; nil where fast is set
+	off     uint16       // of the instruction in its page
+	n       uint16       // of a head: instructions in the block
+	len     uint8
+	dst     uint8
+	src     uint8
+	base    uint8
+	idx     uint8
+	scl     uint8
+	seg     uint8 // segment register of the memory operand
+	sreg    uint8 // its base in CPU.R: RZero where it is always 0
+	size    uint8
+	cc      uint8
+	fast    bool    // the handler needs nothing of x
+	variant Variant // of a head: what entry is for
+	entry   uint64  // of a head: of its translation, or 0
 }
 
 const maxBlock = 64
@@ -76,6 +78,8 @@ type codePage struct {
 	single map[uint16]*Op
 	ops    [][]Op // everything decoded, for invalidation
 	used   [64]uint64
+	// Translations is the translator's own.
+	Translations any
 }
 
 func (p *codePage) head(off uint64) *Op {
@@ -109,6 +113,14 @@ func (p *codePage) overlaps(off, n uint64) bool {
 	return false
 }
 
+// drop forgets a page's code, translations included.
+func (c *CPU) drop(p *codePage) {
+	c.liveOps -= p.drop()
+	if p.Translations != nil {
+		c.tr.Drop(p)
+	}
+}
+
 // drop forgets the page's code, and says how many Ops that was. Ops that are
 // still referenced lead back to the lookup.
 func (p *codePage) drop() (dropped int) {
@@ -117,6 +129,7 @@ func (p *codePage) drop() (dropped int) {
 		for i := range ops {
 			ops[i].fn = opResync
 			ops[i].tgt = nil
+			ops[i].entry = 0
 		}
 	}
 	p.ops, p.single = nil, nil
@@ -295,7 +308,7 @@ func (c *CPU) invalidate(b *mmu.Block, off, size uint64) {
 			continue
 		}
 		if p.overlaps(off&pageMask, size) {
-			c.liveOps -= p.drop()
+			c.drop(p)
 			c.stats.Invalidated++
 		} else if p.ops != nil {
 			left = true
@@ -310,7 +323,7 @@ func (c *CPU) invalidate(b *mmu.Block, off, size uint64) {
 func (c *CPU) dropAllCode() {
 	for m := range c.code {
 		for k, p := range c.code[m] {
-			c.liveOps -= p.drop()
+			c.drop(p)
 			if c.NumCPUs == 1 {
 				k.blk.ClearFlags(k.off, mmu.PageCode)
 			}
@@ -359,7 +372,9 @@ func opHead(c *CPU, o *Op) *Op {
 		c.RIP = c.ripAt(o.off)
 		return nil
 	}
-	o.imm++
+	if o.imm++; o.imm >= c.hotAt {
+		return c.heated(o)
+	}
 	c.stats.Instructions += uint64(o.n)
 	return o.next
 }

@@ -56,7 +56,7 @@ type CPU struct {
 	tlb *tlbSet // of the current privilege, SMAP and alignment-check state
 	it  *fetchTLB
 
-	pending atomic.Uint32
+	pending *atomic.Uint32
 	recheck bool // interrupts may have become deliverable without a request
 
 	linMask uint64 // of linear addresses of code: 32 or 64 bits
@@ -94,6 +94,8 @@ type CPU struct {
 	code     [numModes]map[pageKey]*codePage
 	cross    map[crossKey]*crossing
 	liveOps  int // decoded and kept: see maxLiveOps
+	tr       Translator
+	hotAt    uint64 // times a block is entered before it is translated
 	stats    Stats
 	stepping bool   // run string instructions one iteration at a time
 	dbTrap   uint64 // DR6 bits to report after this instruction
@@ -137,7 +139,7 @@ const (
 // New returns a CPU in its reset state. The caller fills the exported fields
 // before it calls Run; Mem, Ports, Int, Model and TSC are needed.
 func New(mem *mmu.Memory, model *x86.Model) *CPU {
-	c := &CPU{Mem: mem, Model: model, NumCPUs: 1, wake: make(chan struct{}, 1), cross: map[crossKey]*crossing{}, Log: &Log{Out: io.Discard}}
+	c := &CPU{Mem: mem, Model: model, NumCPUs: 1, pending: new(atomic.Uint32), hotAt: ^uint64(0), wake: make(chan struct{}, 1), cross: map[crossKey]*crossing{}, Log: &Log{Out: io.Discard}}
 	for i := range c.code {
 		c.code[i] = map[pageKey]*codePage{}
 	}
@@ -184,6 +186,9 @@ func (c *CPU) ResetState(boot bool) {
 // goroutine.
 func (c *CPU) request(r uint32) {
 	c.pending.Or(r)
+	if c.tr != nil {
+		c.tr.Poke()
+	}
 	select {
 	case c.wake <- struct{}{}:
 	default:

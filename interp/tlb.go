@@ -218,6 +218,7 @@ func (t *fetchTLB) init() {
 // flushTLB drops all translations; with all false global pages may stay.
 func (c *CPU) flushTLB(all bool) {
 	c.stats.Flushes++
+	c.flushed(all)
 	for i := range c.sh.tlbs {
 		c.sh.tlbs[i].flush(all)
 	}
@@ -236,6 +237,9 @@ func (c *CPU) flushPage(va uint64) {
 		c.sh.tlbs[i].flushPage(va)
 	}
 	page := va &^ (mmu.PageSize - 1)
+	if c.tr != nil {
+		c.tr.FlushPage(va, c.its[0].large.has(va) || c.its[1].large.has(va))
+	}
 	for i := range c.its {
 		t := &c.its[i]
 		if e := &t.e[page>>12&(fetchSize-1)]; e.tag == page {
@@ -365,15 +369,7 @@ func (c *CPU) resolve(o *Op, va uint64, size uint, acc mmu.Access) place {
 		set = c.sysTLB()
 	}
 	if p.host != nil && !watched && set != &c.sh.tlbs[tlbChecked] {
-		page := va &^ (mmu.PageSize - 1)
-		base := pageOf(p.host, va)
-		if acc&mmu.Write == 0 {
-			set.fill(page, false, &t, base)
-		} else if p.rgn.Kind == mmu.RAM {
-			if p.rgn.Blk.SetFlags(p.rgn.Off+t.PA-p.rgn.Base, mmu.PageDirty)&mmu.PageCode == 0 {
-				set.fill(page, true, &t, base)
-			}
-		}
+		c.fillFrom(set, va, acc&mmu.Write != 0, &t, p)
 	}
 	return p
 }

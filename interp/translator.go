@@ -1,5 +1,292 @@
 package interp
 
+// The interpreter's side of a translator: a second engine that runs hot basic
+// blocks as host code, and hands whatever is rare back to the interpreter.
+//
+// The head of a block counts how often it is entered. When it is hot the
+// translator is asked for the block; if it has one, the head's handler becomes
+// opNative, which runs it. Translated code leaves with the State complete, at an
+// instruction boundary, and the interpreter goes on there. So the interpreter
+// raises all exceptions, takes all interrupts and does all I/O, and a translator
+// does not have to cover what it does not find worth it.
+
+import (
+	"sync/atomic"
+	"unsafe"
+
+	"hotblock/mmu"
+	"hotblock/x86"
+	"hotblock/x86/decode"
+)
+
 // NativeSize is the size in bytes of the memory that a CPU keeps for a
 // translator's own use, beside its TLBs.
 const NativeSize = 4 << 20
+
+// A Translator runs blocks as host code. All methods but Poke are called on the
+// CPU's goroutine.
+type Translator interface {
+	// Translate makes host code of the block, and returns what Run is to be
+	// called with, or 0 if the block stays with the interpreter.
+	Translate(b Block) (entry uint64)
+	// Run executes host code from an entry on, with the CPU's State complete and
+	// RIP at the entry's block. When it returns State is complete again. It may
+	// panic as the interpreter's handlers do.
+	Run(entry uint64)
+	// Drop forgets what was made of a page whose code changed.
+	Drop(p *CodePage)
+	// FlushTLB and FlushPage say that translations of linear addresses are stale:
+	// all, all but global ones, or those of the page that holds va; large says that
+	// it may be a large page.
+	FlushTLB(all bool)
+	FlushPage(va uint64, large bool)
+	// Poke says that the pending word was set. It may be called from any
+	// goroutine.
+	Poke()
+}
+
+// CodePage is a page of decoded code.
+type CodePage = codePage
+
+// Bytes is the page's memory.
+func (p *codePage) Bytes() []byte { return p.bytes }
+
+// MarkUsed says that bytes off to off+n-1 of the page have been translated.
+func (p *codePage) MarkUsed(off, n uint64) { p.markUsed(off, n) }
+
+// Block is what a translator is asked for.
+type Block struct {
+	Page    *CodePage
+	Off     uint64 // of the first instruction in the page, in bytes
+	VA      uint64 // its linear address now
+	Variant Variant
+}
+
+// Variant is what of the CPU's state translated code depends on. Code translated
+// for one variant runs only while the CPU is in it. In all of them DF, TF, VM and
+// debug registers are inactive, and segments but FS and GS are flat.
+type Variant uint8
+
+// Parts of a Variant.
+const (
+	VariantTLB   Variant = 3      // index of the TLB
+	Variant64    Variant = 1 << 2 // 64-bit code; else 32-bit
+	VariantLarge Variant = 1 << 3 // the code's page is a large one, of at least 2 MiB
+	VariantUser  Variant = 1 << 4 // CPL 3
+)
+
+// Variant returns the variant of the CPU's state, without VariantLarge; ok is
+// false where translated code may not run.
+func (c *CPU) Variant() (v Variant, ok bool) {
+	if c.mode == mode16 || c.Flags&(x86.FlagDF|x86.FlagTF|x86.FlagVM) != 0 || c.dbActive || c.limited || c.tlb == &c.sh.tlbs[tlbChecked] {
+		return 0, false
+	}
+	v = Variant(c.tlbIndex())
+	if c.CPL == 3 {
+		v |= VariantUser
+	}
+	if c.mode == mode64 {
+		return v | Variant64, true
+	}
+	for i := x86.ES; i <= x86.DS; i++ {
+		if s := &c.Seg[i]; s.Base != 0 || s.Limit != 0xffffffff || s.Attr&(x86.SegCode|x86.SegDown) == x86.SegDown {
+			return 0, false
+		}
+	}
+	const plain = x86.SegP | x86.SegS | x86.SegWritable
+	if c.Seg[x86.SS].Attr&(plain|x86.SegD) != plain|x86.SegD || c.Seg[x86.DS].Attr&(plain|x86.SegCode) != plain || c.Seg[x86.ES].Attr&(plain|x86.SegCode) != plain {
+		return 0, false
+	}
+	return v, true
+}
+
+func (c *CPU) tlbIndex() int {
+	switch c.tlb {
+	case &c.sh.tlbs[tlbSupervisor]:
+		return tlbSupervisor
+	case &c.sh.tlbs[tlbUser]:
+		return tlbUser
+	}
+	return tlbNoSMAP
+}
+
+// SetTranslator puts a translator beside the interpreter, for blocks that were
+// entered threshold times (at least 1). pending is where the CPU's pending word
+// is to be, which translated code polls. It must be called before anything else
+// knows the CPU.
+func (c *CPU) SetTranslator(t Translator, threshold uint64, pending *uint32) {
+	c.tr, c.hotAt = t, threshold
+	c.pending = (*atomic.Uint32)(unsafe.Pointer(pending))
+}
+
+// Native is the memory that belongs to the translator: NativeSize bytes, aligned
+// to a page.
+func (c *CPU) Native() unsafe.Pointer { return unsafe.Pointer(&c.sh.native) }
+
+// A TLBLayout says where a TLB's halves are, in bytes from Native. Entry i of a
+// half is a tag, 8 bytes at Tag + 8*i, and an addend, 8 bytes at Add + 8*i. Bits
+// 12 to 12+TLBBits-1 of a linear address select an entry. It holds the address if
+// address plus tag is the offset in the page; address plus addend is then the
+// host's.
+type TLBLayout struct{ ReadTag, ReadAdd, WriteTag, WriteAdd uintptr }
+
+// TLBBits is the number of bits of an index into a TLB.
+const TLBBits = tlbBits
+
+// TLB returns the layout of the TLB with an index of VariantTLB.
+func TLB(index Variant) TLBLayout {
+	base := unsafe.Offsetof(shared{}.tlbs) + uintptr(index)*unsafe.Sizeof(tlbSet{})
+	r, w := base+unsafe.Offsetof(tlbSet{}.r), base+unsafe.Offsetof(tlbSet{}.w)
+	add := unsafe.Offsetof(tlbHalf{}.add)
+	return TLBLayout{r, r + add, w, w + add}
+}
+
+// FillTLB brings the page at linear address va into the current TLB, for reads
+// or writes, if it is memory that may be accessed directly. Otherwise it returns
+// false and changes nothing that the guest could see.
+func (c *CPU) FillTLB(va uint64, write bool) bool {
+	acc := mmu.Access(0)
+	if write {
+		acc = mmu.Write
+	}
+	if c.CPL == 3 {
+		acc |= mmu.User
+	}
+	if c.long && !canonical(va) || c.DR[7]&0xff != 0 {
+		return false
+	}
+	c.stats.TLBMisses++
+	t, _, ok := c.Mem.Walk(&c.paging, va, acc)
+	if !ok {
+		return false
+	}
+	t.PA &= c.physMask
+	p := c.placeOf(t.PA)
+	if p.host == nil {
+		return false
+	}
+	return c.fillFrom(c.tlb, va, write, &t, p)
+}
+
+// Enabled reports whether the CPU model has the features of an encoding.
+func (c *CPU) Enabled(feature uint8) bool { return c.enabled(feature) }
+
+// DecodeMode is the size of the current code.
+func (c *CPU) DecodeMode() decode.Mode { return c.mode.decodeMode() }
+
+// ArithFlags computes the six status flags.
+func (c *CPU) ArithFlags() uint64 { return c.flags() }
+
+// SetArithFlags makes the six status flags those of f.
+func (c *CPU) SetArithFlags(f uint64) { c.setFlags(f) }
+
+// Attention reports whether something has to be looked at before the next
+// instruction: a request, an interrupt shadow, HLT, a shutdown.
+func (c *CPU) Attention() bool {
+	return c.pending.Load() != 0 || c.recheck || c.Shadow || c.Halted || c.shutdown || c.dbTrap != 0
+}
+
+// Interpret executes the instruction at RIP. It panics where that faults.
+func (c *CPU) Interpret() {
+	op := c.single()
+	if next := op.fn(c, op); next != nil {
+		c.RIP = c.ripAt(next.off)
+	}
+}
+
+// Entry returns the entry of the block at RIP, or 0 where there is none for the
+// CPU's present state or it is not at hand.
+func (c *CPU) Entry() uint64 {
+	o := c.goTo(c.RIP)
+	if o == nil || o.entry == 0 {
+		return 0
+	}
+	v, ok := c.variantHere()
+	if !ok || v != o.variant {
+		return 0
+	}
+	return o.entry
+}
+
+// variantHere is Variant with VariantLarge as the page at RIP has it, which must
+// be in the fetch TLB.
+func (c *CPU) variantHere() (Variant, bool) {
+	v, ok := c.Variant()
+	if !ok {
+		return 0, false
+	}
+	lin := (c.RIP + c.R[x86.RSeg+x86.CS]) & c.linMask
+	e := &c.it.e[lin>>12&(fetchSize-1)]
+	if e.tag != lin&^pageMask {
+		return 0, false
+	}
+	if e.shift >= 21 {
+		v |= VariantLarge
+	}
+	return v, true
+}
+
+// heated is what the head of a block does when it has been entered hotAt times.
+func (c *CPU) heated(o *Op) *Op {
+	c.RIP = c.ripAt(o.off)
+	v, ok := c.variantHere()
+	if !ok {
+		// Not now; perhaps when it is next looked up.
+		o.imm = 0
+		return o.next
+	}
+	lin := (c.RIP + c.R[x86.RSeg+x86.CS]) & c.linMask
+	p := c.it.e[lin>>12&(fetchSize-1)].page
+	o.entry = c.tr.Translate(Block{p, lin & pageMask, lin, v})
+	if o.entry == 0 {
+		return o.next
+	}
+	if p.head(lin&pageMask) != o {
+		return nil // all code was dropped to make room
+	}
+	o.variant = v
+	o.fn = opNative
+	c.tr.Run(o.entry)
+	return nil
+}
+
+// opNative begins a block that has been translated.
+func opNative(c *CPU, o *Op) *Op {
+	c.RIP = c.ripAt(o.off)
+	if c.pending.Load() != 0 {
+		return nil
+	}
+	v, ok := c.variantHere()
+	if !ok {
+		c.stats.Instructions += uint64(o.n)
+		return o.next
+	}
+	if v != o.variant {
+		return c.heated(o)
+	}
+	c.tr.Run(o.entry)
+	return nil
+}
+
+// flushed tells the translator of a flush of the TLB.
+func (c *CPU) flushed(all bool) {
+	if c.tr != nil {
+		c.tr.FlushTLB(all)
+	}
+}
+
+// fillFrom enters a translation into a TLB where the page may be
+// accessed directly, and reports whether it did.
+func (c *CPU) fillFrom(set *tlbSet, va uint64, write bool, t *mmu.Translation, p place) bool {
+	page := va &^ (mmu.PageSize - 1)
+	base := pageOf(p.host, va)
+	if !write {
+		set.fill(page, false, t, base)
+		return true
+	}
+	if p.rgn.Kind != mmu.RAM || p.rgn.Blk.SetFlags(p.rgn.Off+t.PA-p.rgn.Base, mmu.PageDirty)&mmu.PageCode != 0 {
+		return false
+	}
+	set.fill(page, true, t, base)
+	return true
+}
