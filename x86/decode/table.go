@@ -379,7 +379,7 @@ func addLine(f []string, feat [2]uint8) error {
 
 // The last step settles, for each opcode, whether a ModRM byte follows: all
 // candidates of one opcode must agree, which those without operands do by
-// inheriting it.
+// inheriting it. With all instructions known, so are their effects.
 func init() {
 	for m := range maps {
 		for op := range maps[m] {
@@ -394,4 +394,5 @@ func init() {
 			}
 		}
 	}
+	initEffects()
 }
