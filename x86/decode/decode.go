@@ -83,11 +83,26 @@ const (
 	RIPReg = 17
 )
 
+// Slot tells where in the encoding an operand is named.
+type Slot uint8
+
+// The places of an operand (SDM volume 2, 2.1 and 2.3).
+const (
+	SlotNone   Slot = iota // nowhere: the opcode implies it (CL of a shift, ST(0), XMM0 of BLENDVPS)
+	SlotReg                // ModRM.reg, with REX.R or VEX.R
+	SlotRM                 // ModRM.rm: a register, with REX.B or VEX.B, or memory with SIB and displacement
+	SlotVvvv               // VEX.vvvv
+	SlotOpcode             // the low three bits of the opcode, with REX.B
+	SlotImm                // the bytes after ModRM, SIB and displacement: an immediate, a branch displacement, an absolute address
+	SlotIs4                // the upper four bits of the immediate byte
+)
+
 // Arg is one operand.
 type Arg struct {
 	Kind Kind
 	Reg  uint8
 	Size uint8 // bytes; 0 where it has none of its own (LEA, INVLPG, FXSAVE)
+	Slot Slot
 }
 
 // Inst is a decoded instruction.
@@ -111,8 +126,12 @@ type Inst struct {
 	Index    uint8
 	VIndex   Arg   // of a gather: the register of indices, with Size that of one element; Index is NoReg
 	Scale    uint8 // shift count, 0-3
+	Map      uint8 // opcode map, VEX or not: 0 one-byte opcodes, 1 0F, 2 0F 38, 3 0F 3A
+	PP       uint8 // VEX.pp, the prefix that VEX implies: 0 none, 1 66, 2 F3, 3 F2
 	Opcode   uint8 // last opcode byte
+	HasModRM bool
 	ModRM    uint8
+	ImmLen   uint8 // bytes after ModRM, SIB and displacement, for all operands in SlotImm and SlotIs4
 	Attr     Attr
 	Feature  uint8 // what it needs of CPUID: see FeatureNames; 0 is nothing
 	Disp     int64
@@ -250,6 +269,7 @@ prefixes:
 		}
 		vvvv = ^p >> 3 & 15
 		in.VexL = p >> 2 & 1
+		in.PP = p & 3
 		pfx = [4]prefix{pfxNone, pfx66, pfxF3, pfxF2}[p&3]
 		if mode != Mode64 {
 			rex &^= 7
@@ -273,6 +293,10 @@ prefixes:
 	}
 	in.RexW = rex&8 != 0
 	in.Opcode = op
+	in.Map = uint8(m)
+	if in.Vex {
+		in.Map -= uint8(mapVex1 - map0F)
+	}
 
 	cands := maps[m][op]
 	if len(cands) == 0 {
@@ -284,7 +308,7 @@ prefixes:
 		if r.err != nil {
 			return r.err
 		}
-		in.ModRM = modrm
+		in.ModRM, in.HasModRM = modrm, true
 	}
 	var d *def
 	for _, c := range cands {
@@ -343,7 +367,9 @@ prefixes:
 		return ErrUndefined
 	}
 	in.NArgs = uint8(len(d.args))
+	imm := r.pos
 	for n, a := range d.args {
+		in.Args[n].Slot = a.slot
 		if !in.readArg(&r, &in.Args[n], a, op, modrm, rex, vvvv) {
 			if r.err != nil {
 				return r.err
@@ -364,6 +390,7 @@ prefixes:
 		return ErrUndefined
 	}
 	in.Len = uint8(r.pos)
+	in.ImmLen = uint8(r.pos - imm)
 	return nil
 }
 

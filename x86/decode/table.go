@@ -127,6 +127,26 @@ type argSpec struct {
 	code byte
 	size sizeCode
 	reg  uint8
+	slot Slot
+}
+
+// slotOf places the operands by their letters.
+func slotOf(code byte) Slot {
+	switch code {
+	case 'G', 'V', 'P', 'S', 'C', 'D':
+		return SlotReg
+	case 'E', 'M', 'R', 'W', 'U', 'Q', 'N', 'T', 'X', 'Y':
+		return SlotRM
+	case 'H', 'B':
+		return SlotVvvv
+	case 'Z':
+		return SlotOpcode
+	case 'I', 'i', 'J', 'K', 'A', 'O':
+		return SlotImm
+	case 'L':
+		return SlotIs4
+	}
+	return SlotNone
 }
 
 type def struct {
@@ -236,11 +256,28 @@ var attrNames = map[string]Attr{"lock": LockOK, "i64": Not64, "o64": Only64, "d6
 	"b": ByteOp, "regonly": RegOnly, "norexb": noRexB, "w0": needW0, "w1": needW1, "l0": needL0, "l1": needL1}
 var sizeCodes = map[string]sizeCode{"": 0, "b": 1, "w": 2, "d": 4, "q": 8, "t": 10, "o": 16, "v": szV, "z": szZ, "y": szY,
 	"x": szX, "h": szH, "f": szF, "e": szE, "p": szP, "a": szA, "s": szS, "m": szM}
+
+// fixedArgs are the operands that the tables name in full. slotOf gives their slots.
 var fixedArgs = map[string]argSpec{
-	"AL": {'r', 1, 0}, "CL": {'r', 1, 1}, "AX": {'r', 2, 0}, "DX": {'r', 2, 2}, "EAX": {'r', 4, 0}, "rAX": {'r', szV, 0},
-	"zAX": {'r', szZ, 0},
-	"ES":  {'s', 2, 0}, "CS": {'s', 2, 1}, "SS": {'s', 2, 2}, "DS": {'s', 2, 3}, "FS": {'s', 2, 4}, "GS": {'s', 2, 5},
-	"XMM0": {'x', 16, 0}, "ST0": {'t', 10, 0}, "STi": {'T', 10, 0}, "1": {'1', 1, 0}, "sIb": {'i', 1, 0}, "sIz": {'i', szZ, 0},
+	"AL":   {code: 'r', size: 1},
+	"CL":   {code: 'r', size: 1, reg: 1},
+	"AX":   {code: 'r', size: 2},
+	"DX":   {code: 'r', size: 2, reg: 2},
+	"EAX":  {code: 'r', size: 4},
+	"rAX":  {code: 'r', size: szV},
+	"zAX":  {code: 'r', size: szZ},
+	"ES":   {code: 's', size: 2},
+	"CS":   {code: 's', size: 2, reg: 1},
+	"SS":   {code: 's', size: 2, reg: 2},
+	"DS":   {code: 's', size: 2, reg: 3},
+	"FS":   {code: 's', size: 2, reg: 4},
+	"GS":   {code: 's', size: 2, reg: 5},
+	"XMM0": {code: 'x', size: 16},
+	"ST0":  {code: 't', size: 10},
+	"STi":  {code: 'T', size: 10},
+	"1":    {code: '1', size: 1},
+	"sIb":  {code: 'i', size: 1},
+	"sIz":  {code: 'i', size: szZ},
 }
 
 func init() {
@@ -330,6 +367,7 @@ func addLine(f []string, feat [2]uint8) error {
 			if s.code == 'X' || s.code == 'Y' {
 				d.attr |= vsib
 			}
+			s.slot = slotOf(s.code)
 			d.args = append(d.args, s)
 		}
 	}
@@ -341,7 +379,7 @@ func addLine(f []string, feat [2]uint8) error {
 
 // The last step settles, for each opcode, whether a ModRM byte follows: all
 // candidates of one opcode must agree, which those without operands do by
-// inheriting it.
+// inheriting it. With all instructions known, so are their effects.
 func init() {
 	for m := range maps {
 		for op := range maps[m] {
@@ -356,4 +394,5 @@ func init() {
 			}
 		}
 	}
+	initEffects()
 }
