@@ -97,7 +97,13 @@ type Frame struct {
 	// leaving stores InsideCode.
 	Inside uint32
 
-	_ [24]byte
+	// PollMask is all ones while generated code may go on. Who sets a bit in
+	// Pending clears it as well, so that code can poll by taking the index into a
+	// table of its own through this mask, at no cost. The translator sets it before
+	// it looks at Pending, and then enters.
+	PollMask uint64
+
+	_ [16]byte
 }
 
 // PendingYield in Frame.Pending asks generated code to return to Go.

@@ -91,6 +91,7 @@ other:
 yield:
 	LOCK
 	ORL $const_PendingYield, Frame_Pending(GS)
+	MOVQ $0, Frame_PollMask(GS)
 chain:
 	MOVL DI, AX
 	LEAQ ·oldHandler(SB), CX

@@ -25,6 +25,7 @@ const (
 	OffFaultNested = int32(unsafe.Offsetof(Frame{}.FaultNested))
 	OffPending     = int32(unsafe.Offsetof(Frame{}.Pending))
 	OffInside      = int32(unsafe.Offsetof(Frame{}.Inside))
+	OffPollMask    = int32(unsafe.Offsetof(Frame{}.PollMask))
 )
 
 // A size that is no multiple of 64 does not compile.

@@ -110,20 +110,26 @@ func (c *CPU) tlbIndex() int {
 	return tlbNoSMAP
 }
 
+// SharedSize is the size in bytes of what translated code may address: the
+// translator's own NativeSize bytes, then the TLBs.
+const SharedSize = int(unsafe.Sizeof(shared{}))
+
 // SetTranslator puts a translator beside the interpreter, for blocks that were
-// entered threshold times (at least 1). pending is where the CPU's pending word
-// is to be, which translated code polls. It must be called before anything else
-// knows the CPU.
-func (c *CPU) SetTranslator(t Translator, threshold uint64, pending *uint32) {
+// entered threshold times (at least 1). mem is SharedSize bytes of zeroes that
+// stay where they are and hold no Go pointers; pending is where in them the CPU's
+// pending word is to be, which translated code polls. It must be called before
+// anything else knows the CPU.
+func (c *CPU) SetTranslator(t Translator, threshold uint64, mem unsafe.Pointer, pending *uint32) {
 	c.tr, c.hotAt = t, threshold
 	c.pending = (*atomic.Uint32)(unsafe.Pointer(pending))
+	c.sh = (*shared)(mem)
+	for i := range c.sh.tlbs {
+		c.sh.tlbs[i].init()
+	}
+	c.Refresh()
 }
 
-// Native is the memory that belongs to the translator: NativeSize bytes, aligned
-// to a page.
-func (c *CPU) Native() unsafe.Pointer { return unsafe.Pointer(&c.sh.native) }
-
-// A TLBLayout says where a TLB's halves are, in bytes from Native. Entry i of a
+// A TLBLayout says where a TLB's halves are, in bytes from the start of the shared memory. Entry i of a
 // half is a tag, 8 bytes at Tag + 8*i, and an addend, 8 bytes at Add + 8*i. Bits
 // 12 to 12+TLBBits-1 of a linear address select an entry. It holds the address if
 // address plus tag is the offset in the page; address plus addend is then the
