@@ -1,0 +1,252 @@
+package jit
+
+import "encoding/binary"
+
+// An encoder of host instructions.
+//
+// asm appends machine code to a slice. It knows no instructions, only how an
+// operand is written (prefixes, REX, ModRM, SIB, displacement); the few
+// instructions that the translator adds of its own have a method each, and those
+// of the guest are written by inst.go. Displacements from GS are what addresses
+// the CPU's context (context.go).
+
+// Host registers, in the order of their encoding.
+const (
+	hRAX = iota
+	hRCX
+	hRDX
+	hRBX
+	hRSP
+	hRBP
+	hRSI
+	hRDI
+	hR8
+	hR9
+	hR10
+	hR11
+	hR12
+	hR13
+	hR14
+	hR15
+
+	noReg = -1
+)
+
+// mem is a host memory operand: [base + index<<scale + disp], or gs:[...].
+type mem struct {
+	gs    bool
+	base  int8 // or noReg
+	index int8 // or noReg; never RSP
+	scale uint8
+	disp  int32
+}
+
+// gs is the context's field at an offset.
+func gs(off int32) mem { return mem{gs: true, base: noReg, index: noReg, disp: off} }
+
+// gsx is gs:[index*8 + off], an element of an array of 8-byte entries.
+func gsx(index int8, off int32) mem {
+	return mem{gs: true, base: noReg, index: index, scale: 3, disp: off}
+}
+
+func based(base int8, disp int32) mem { return mem{base: base, index: noReg, disp: disp} }
+
+type asm struct{ b []byte }
+
+func (a *asm) pos() int              { return len(a.b) }
+func (a *asm) byte(v ...byte)        { a.b = append(a.b, v...) }
+func (a *asm) imm32(v int32)         { a.b = binary.LittleEndian.AppendUint32(a.b, uint32(v)) }
+func (a *asm) imm64(v uint64)        { a.b = binary.LittleEndian.AppendUint64(a.b, v) }
+func (a *asm) put32(at int, v int32) { binary.LittleEndian.PutUint32(a.b[at:], uint32(v)) }
+
+// patchRel32 makes the 32-bit displacement that ends at position at+4 lead to
+// position to.
+func (a *asm) patchRel32(at, to int) { a.put32(at, int32(to-at-4)) }
+
+// rexBits are the REX bits that a memory operand needs.
+func (m mem) rexBits() (r byte) {
+	if m.base >= 8 {
+		r |= 1
+	}
+	if m.index >= 8 {
+		r |= 2
+	}
+	return r
+}
+
+// modrmMem writes ModRM, SIB and displacement; reg is the register field.
+func (a *asm) modrmMem(reg byte, m mem) {
+	reg = reg & 7 << 3
+	if m.base == noReg {
+		idx := byte(4)
+		if m.index != noReg {
+			idx = byte(m.index & 7)
+		}
+		a.byte(reg|4, m.scale<<6|idx<<3|5)
+		a.imm32(m.disp)
+		return
+	}
+	mod := byte(0x80)
+	switch {
+	case m.disp == 0 && m.base&7 != hRBP:
+		mod = 0
+	case m.disp == int32(int8(m.disp)):
+		mod = 0x40
+	}
+	if m.index != noReg || m.base&7 == hRSP {
+		idx := byte(4)
+		if m.index != noReg {
+			idx = byte(m.index & 7)
+		}
+		a.byte(mod|reg|4, m.scale<<6|idx<<3|byte(m.base&7))
+	} else {
+		a.byte(mod | reg | byte(m.base&7))
+	}
+	switch mod {
+	case 0x40:
+		a.byte(byte(m.disp))
+	case 0x80:
+		a.imm32(m.disp)
+	}
+}
+
+const rexW = 8
+
+// opMem writes an instruction of the one-byte map or, with two, of the 0F map,
+// with a memory operand.
+func (a *asm) opMem(rex byte, two bool, op byte, reg int8, m mem) {
+	if m.gs {
+		a.byte(0x65)
+	}
+	rex |= m.rexBits() | byte(reg)>>3&1<<2
+	if rex != 0 {
+		a.byte(0x40 | rex)
+	}
+	if two {
+		a.byte(0x0f)
+	}
+	a.byte(op)
+	a.modrmMem(byte(reg), m)
+}
+
+// opReg is opMem with a register as the second operand.
+func (a *asm) opReg(rex byte, two bool, op byte, reg, rm int8) {
+	rex |= byte(reg)>>3&1<<2 | byte(rm)>>3&1
+	if rex != 0 {
+		a.byte(0x40 | rex)
+	}
+	if two {
+		a.byte(0x0f)
+	}
+	a.byte(op, 0xc0|byte(reg&7)<<3|byte(rm&7))
+}
+
+// The instructions that the translator needs of its own. Those marked (f) change
+// the flags.
+
+func (a *asm) mov(d, s int8) {
+	if d != s {
+		a.opReg(rexW, false, 0x8b, d, s)
+	}
+}
+func (a *asm) mov32(d, s int8)       { a.opReg(0, false, 0x8b, d, s) }
+func (a *asm) load(d int8, m mem)    { a.opMem(rexW, false, 0x8b, d, m) }
+func (a *asm) load32(d int8, m mem)  { a.opMem(0, false, 0x8b, d, m) }
+func (a *asm) store(m mem, s int8)   { a.opMem(rexW, false, 0x89, s, m) }
+func (a *asm) store32(m mem, s int8) { a.opMem(0, false, 0x89, s, m) }
+func (a *asm) lea(d int8, m mem)     { a.opMem(rexW, false, 0x8d, d, m) }
+func (a *asm) lea32(d int8, m mem)   { a.opMem(0, false, 0x8d, d, m) }
+func (a *asm) add(d int8, m mem)     { a.opMem(rexW, false, 0x03, d, m) } // (f)
+func (a *asm) addReg(d, s int8)      { a.opReg(rexW, false, 0x03, d, s) } // (f)
+func (a *asm) movzx16(d, s int8)     { a.opReg(0, true, 0xb7, d, s) }
+func (a *asm) jmpMem(m mem)          { a.opMem(0, false, 0xff, 4, m) }
+func (a *asm) popMem(m mem)          { a.opMem(0, false, 0x8f, 0, m) }
+func (a *asm) pushMem(m mem)         { a.opMem(0, false, 0xff, 6, m) }
+func (a *asm) pushf()                { a.byte(0x9c) }
+func (a *asm) movImm32(d int8, v int32) { // zero-extended
+	if d >= 8 {
+		a.byte(0x41)
+	}
+	a.byte(0xb8 | byte(d&7))
+	a.imm32(v)
+}
+
+func (a *asm) storeImm32(m mem, v int32) { // 32 bits
+	a.opMem(0, false, 0xc7, 0, m)
+	a.imm32(v)
+}
+
+// cmpImm compares a 64-bit register with a sign-extended immediate (f).
+func (a *asm) cmpImm(r int8, v int32) {
+	if v == int32(int8(v)) {
+		a.opReg(rexW, false, 0x83, 7, r)
+		a.byte(byte(v))
+		return
+	}
+	a.opReg(rexW, false, 0x81, 7, r)
+	a.imm32(v)
+}
+
+// cmpMem32 compares 32 bits of memory with a byte, sign-extended (f).
+func (a *asm) cmpMem32(m mem, v int8) {
+	a.opMem(0, false, 0x83, 7, m)
+	a.byte(byte(v))
+}
+
+// jmp and jcc write a jump with a 32-bit displacement of zero, and return where
+// the displacement is.
+func (a *asm) jmp() int {
+	a.byte(0xe9)
+	a.imm32(0)
+	return a.pos() - 4
+}
+
+func (a *asm) jcc(cc byte) int {
+	a.byte(0x0f, 0x80|cc)
+	a.imm32(0)
+	return a.pos() - 4
+}
+
+// jrcxz writes a jump that is taken where RCX is zero, with a displacement of
+// one byte, and returns where that is.
+func (a *asm) jrcxz() int {
+	a.byte(0xe3, 0)
+	return a.pos() - 1
+}
+
+// here makes the one-byte displacement at lead to the present position.
+func (a *asm) here(at int) { a.b[at] = byte(a.pos() - at - 1) }
+
+// vex3 writes a three-byte VEX prefix and the opcode.
+func (a *asm) vex3(mp, pp byte, w bool, l byte, reg, vvvv int8, rexXB byte, op byte) {
+	b1 := mp
+	if reg < 8 {
+		b1 |= 0x80
+	}
+	if rexXB&2 == 0 {
+		b1 |= 0x40
+	}
+	if rexXB&1 == 0 {
+		b1 |= 0x20
+	}
+	b2 := pp | l<<2 | byte(^vvvv&15)<<3
+	if w {
+		b2 |= 0x80
+	}
+	a.byte(0xc4, b1, b2, op)
+}
+
+// rorx rotates s right by n into d.
+func (a *asm) rorx(d, s int8, n byte) {
+	a.vex3(3, 3, true, 0, d, 0, byte(s)>>3&1, 0xf0)
+	a.byte(0xc0|byte(d&7)<<3|byte(s&7), n)
+}
+
+// pext gathers the bits of s that the memory operand selects into d.
+func (a *asm) pext(d, s int8, m mem) {
+	if m.gs {
+		a.byte(0x65)
+	}
+	a.vex3(2, 2, true, 0, d, s, m.rexBits(), 0xf5)
+	a.modrmMem(byte(d), m)
+}

@@ -1,0 +1,106 @@
+package jit
+
+import (
+	"unsafe"
+
+	"hotblock/interp"
+	"hotblock/jit/host"
+	"hotblock/x86"
+)
+
+// Unsafe is used here for offsets of fields, and to see the memory that a CPU
+// shares with its translated code as the structs that lie in it.
+
+// context is what translated code addresses through GS, in front of the TLBs. It
+// holds no Go pointers.
+type context struct {
+	host.Frame
+
+	R     [16]uint64 // the guest's registers; those without a host register live here
+	RBase uint64     // linear address of the granule of code that runs: see region.go
+	Seg   [6]uint64  // segment bases
+
+	Flags      uint64 // the host's flags at an exit
+	EntryFlags uint64 // for SAHF, and OF: see packFlags
+	Target     uint64 // where to enter
+	Site       uint64 // index of the exit taken
+	Reason     uint64 // one of the exit reasons
+	Indirect   uint64 // target of an indirect jump
+	Tmp        uint64
+
+	State    uint64 // address of the CPU's x86.State
+	PageMask uint64 // for PEXT: all bits of a linear address above the page offset
+
+	// Addends of coalesced accesses: see coalesce.go.
+	Group [maxGroups]uint64
+
+	VecDead   uint32 // vector registers are in State, not in the host's
+	AVXDead   uint32 // or AVX may not be used
+	VecOK     uint32 // SSE may be used
+	AVXOK     uint32
+	HostMXCSR uint32
+}
+
+const maxGroups = 16
+
+// Displacements from GS.
+const (
+	offR          = int32(unsafe.Offsetof(context{}.R))
+	offRBase      = int32(unsafe.Offsetof(context{}.RBase))
+	offSeg        = int32(unsafe.Offsetof(context{}.Seg))
+	offFlags      = int32(unsafe.Offsetof(context{}.Flags))
+	offEntryFlags = int32(unsafe.Offsetof(context{}.EntryFlags))
+	offTarget     = int32(unsafe.Offsetof(context{}.Target))
+	offSite       = int32(unsafe.Offsetof(context{}.Site))
+	offReason     = int32(unsafe.Offsetof(context{}.Reason))
+	offIndirect   = int32(unsafe.Offsetof(context{}.Indirect))
+	offTmp        = int32(unsafe.Offsetof(context{}.Tmp))
+	offState      = int32(unsafe.Offsetof(context{}.State))
+	offPageMask   = int32(unsafe.Offsetof(context{}.PageMask))
+	offGroup      = int32(unsafe.Offsetof(context{}.Group))
+	offVecDead    = int32(unsafe.Offsetof(context{}.VecDead))
+	offAVXDead    = int32(unsafe.Offsetof(context{}.AVXDead))
+	offVecOK      = int32(unsafe.Offsetof(context{}.VecOK))
+	offAVXOK      = int32(unsafe.Offsetof(context{}.AVXOK))
+	offHostMXCSR  = int32(unsafe.Offsetof(context{}.HostMXCSR))
+)
+
+// Displacements in x86.State.
+const (
+	stateV     = int32(unsafe.Offsetof(x86.State{}.V))
+	stateMXCSR = int32(unsafe.Offsetof(x86.State{}.MXCSR))
+	stateFlags = int32(unsafe.Offsetof(x86.State{}.Flags))
+)
+
+// A jump cache maps linear addresses of code to translations: jumpEntries pairs
+// of a negated address and a host address, indexed by the low bits of the
+// address. There is one for each TLB in 64-bit mode, and one for 32-bit code.
+const (
+	jumpBits    = 15
+	jumpEntries = 1 << jumpBits
+	jumpCaches  = 4
+	jumpMask    = 2*jumpEntries - 1 // PollMask: of twice the address
+	offJump     = 1 << 16
+)
+
+type jumpEntry struct{ ntag, host uint64 }
+
+type jumpCache [jumpEntries]jumpEntry
+
+// sharedMem is the translator's part of a CPU's shared memory.
+type sharedMem struct {
+	context
+	_    [offJump - unsafe.Sizeof(context{})]byte
+	jump [jumpCaches]jumpCache
+}
+
+const _ = interp.NativeSize - unsafe.Sizeof(sharedMem{}) // it fits
+
+// sharedOf is the memory behind a Frame of interp.SharedSize bytes.
+func sharedOf(f *host.Frame) *sharedMem { return (*sharedMem)(unsafe.Pointer(f)) }
+
+// stateAddr is the address of a CPU's State, which stays where it is: Go does
+// not move what is on its heap.
+func stateAddr(c *interp.CPU) uint64 { return uint64(uintptr(unsafe.Pointer(&c.State))) }
+
+func framePtr(f *host.Frame) unsafe.Pointer { return unsafe.Pointer(f) }

@@ -1,0 +1,486 @@
+package jit
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+	"sort"
+	"sync/atomic"
+
+	"hotblock/interp"
+	"hotblock/jit/host"
+	"hotblock/x86"
+	"hotblock/x86/decode"
+)
+
+// Engine is the translator of one CPU.
+type Engine struct {
+	cpu   *interp.CPU
+	arena *host.Arena
+	sh    *sharedMem
+	cfg   Config
+
+	hostHas []bool // of decode's features, what the host executes
+	hostAVX bool
+
+	// Host offsets in the arena.
+	enter, fault, loadVec int32
+	stubs                 [numSites]int32
+	firstRegion           int
+	used                  int
+
+	sites   []site
+	regions []*region // by rising address
+	t       translator
+	filled  [jumpCaches][]uint32 // entries of the jump caches that may be valid
+	mode32  interp.Variant       // what the jump cache of 32-bit code is for
+	stats   Stats
+}
+
+// Config is how an Engine translates.
+type Config struct {
+	Threshold uint64 // times a block is entered before it is translated, at least 1
+	CacheSize int    // of the code cache, in bytes
+}
+
+// DefaultConfig is what measurements recommend.
+var DefaultConfig = Config{Threshold: 16, CacheSize: 64 << 20}
+
+// reasonFault is the reason of an exit by a fault; the others are the kinds of
+// site.
+const reasonFault = uint64(numSites)
+
+// Stats counts what an Engine did.
+type Stats struct {
+	Regions      uint64 // translated
+	Instructions uint64 // translated
+	GuestBytes   uint64
+	HostBytes    uint64
+	Entries      uint64 // from Go
+	Exits        [numSites + 1]uint64
+	Filled       uint64 // misses that a page walk answered
+	Links        uint64
+	Dropped      uint64 // regions, because their code was written
+	Flushes      uint64 // of the code cache
+}
+
+// New makes a CPU translate. It must be called before anything else knows the
+// CPU. It fails where the host cannot run translated code.
+func New(c *interp.CPU, cfg Config) (*Engine, error) {
+	if !host.Available() {
+		return nil, fmt.Errorf("this host's CPU lacks BMI2, which translated code needs: use -accel interp")
+	}
+	if err := host.Install(); err != nil {
+		return nil, err
+	}
+	arena, err := host.NewArena(cfg.CacheSize)
+	if err != nil {
+		return nil, err
+	}
+	frame, err := host.NewFrame(interp.SharedSize)
+	if err != nil {
+		arena.Close()
+		return nil, err
+	}
+	e := &Engine{cpu: c, arena: arena, sh: sharedOf(frame), cfg: cfg}
+	e.hostHas = hostFeatures()
+	e.hostAVX = host.HostFeatures().AVX
+	x := &e.sh.context
+	x.State = stateAddr(c)
+	x.PageMask = ^uint64(pageSize - 1)
+	x.VecDead, x.AVXDead = 1, 1
+	x.HostMXCSR = 0x1f80
+	for i := range e.sh.jump {
+		e.sh.jump[i][0].ntag = 1 // entry 0 is taken while something is pending: it never matches an even... see flushJump
+	}
+	e.makeStubs()
+	frame.FaultExit = arena.Base + uintptr(e.fault)
+	c.SetTranslator(e, cfg.Threshold, framePtr(frame), &frame.Pending)
+	return e, nil
+}
+
+// Close frees what the engine holds of the host. The CPU must not run any more.
+func (e *Engine) Close() {
+	if e.arena != nil {
+		e.arena.Close()
+		e.sh.Frame.Free()
+		e.arena = nil
+	}
+}
+
+// Stats returns the counters so far.
+func (e *Engine) Stats() Stats { return e.stats }
+
+// Begin and End implement interp.Translator.
+func (e *Engine) Begin() {
+	runtime.LockOSThread()
+	host.SetGS(e.sh.Self)
+}
+
+// End undoes Begin.
+func (e *Engine) End() {
+	host.SetGS(0)
+	runtime.UnlockOSThread()
+}
+
+// Poke implements interp.Translator.
+func (e *Engine) Poke() { atomic.StoreUint64(&e.sh.PollMask, 0) }
+
+// jumpIndex is the jump cache of a variant.
+func jumpIndex(v interp.Variant) int {
+	if v&interp.Variant64 == 0 {
+		return jumpCaches - 1
+	}
+	return int(v & interp.VariantTLB)
+}
+
+// jumpOffset is the displacement of a variant's jump cache from GS.
+func (e *Engine) jumpOffset(v interp.Variant) int32 {
+	return offJump + int32(jumpIndex(v))*jumpEntries*16
+}
+
+// Translate implements interp.Translator.
+func (e *Engine) Translate(b interp.Block) uint64 {
+	if v := b.Variant &^ interp.VariantLarge; v&interp.Variant64 == 0 && v != e.mode32 {
+		e.mode32 = v
+		e.flushJump(jumpCaches - 1)
+	}
+	if list := regionsOf(b.Page); list != nil {
+		for _, r := range list.regions {
+			if r.off == uint32(b.Off) && r.variant == b.Variant && r.goff == goffOf(b) {
+				return r.entry
+			}
+		}
+	}
+	r := e.translate(b)
+	if r == nil {
+		return 0
+	}
+	if e.used+len(e.t.b) > len(e.arena.Write) {
+		e.flush()
+		if r = e.translate(b); r == nil || e.used+len(e.t.b) > len(e.arena.Write) {
+			return 0
+		}
+	}
+	n := copy(e.arena.Write[e.used:], e.t.b)
+	e.used += (n + 15) &^ 15
+	r.end = r.host + int32(n)
+	e.regions = append(e.regions, r)
+	r.entry = uint64(len(e.regions))
+	list := regionsOf(b.Page)
+	if list == nil {
+		list = &pageRegions{}
+		b.Page.Translations = list
+	}
+	list.regions = append(list.regions, r)
+	e.stats.Regions++
+	e.stats.Instructions += uint64(e.t.n)
+	e.stats.GuestBytes += uint64(e.t.next - r.off)
+	e.stats.HostBytes += uint64(n)
+	return r.entry
+}
+
+// goffOf is the offset of a block in its granule.
+func goffOf(b interp.Block) uint32 {
+	if b.Variant&interp.VariantLarge != 0 {
+		return uint32(b.VA & (granuleLarge - 1))
+	}
+	return uint32(b.VA & (pageSize - 1))
+}
+
+// pageRegions is what CodePage.Translations holds.
+type pageRegions struct{ regions []*region }
+
+func regionsOf(p *interp.CodePage) *pageRegions {
+	l, _ := p.Translations.(*pageRegions)
+	return l
+}
+
+// Drop implements interp.Translator.
+func (e *Engine) Drop(p *interp.CodePage) {
+	l := regionsOf(p)
+	p.Translations = nil
+	if l == nil {
+		return
+	}
+	for _, r := range l.regions {
+		e.kill(r)
+		e.stats.Dropped++
+	}
+}
+
+// kill makes a region unreachable.
+func (e *Engine) kill(r *region) {
+	r.dead = true
+	for _, id := range r.in {
+		if s := &e.sites[id]; s.linked == r && !s.region.dead {
+			e.patch(s.retry, s.stub)
+			s.linked = nil
+		}
+	}
+	for _, j := range r.jumps {
+		if je := &e.sh.jump[j>>16][j&0xffff]; je.host-uint64(e.arena.Base)-uint64(r.host) < uint64(r.end-r.host) {
+			je.ntag = invalidJump
+		}
+	}
+	r.in, r.edges, r.jumps = nil, nil, nil
+}
+
+// invalidJump is a tag that no address matches: minus a non-canonical address.
+const invalidJump = 1 << 63
+
+// flush forgets all translations.
+func (e *Engine) flush() {
+	for _, r := range e.regions {
+		r.dead = true
+		r.page.Untranslate(uint64(r.off))
+		r.page.Translations = nil
+	}
+	e.regions = e.regions[:0]
+	clear(e.sites)
+	e.sites = e.sites[:0]
+	for i := range e.filled {
+		e.flushJump(i)
+	}
+	e.used = e.firstRegion
+	e.stats.Flushes++
+}
+
+// patch makes the displacement at an offset in the arena lead to another.
+func (e *Engine) patch(at, to int32) {
+	b := asm{e.arena.Write}
+	b.put32(int(at), to-at-4)
+}
+
+func (e *Engine) flushJump(i int) {
+	for _, n := range e.filled[i] {
+		e.sh.jump[i][n].ntag = invalidJump
+	}
+	e.filled[i] = e.filled[i][:0]
+}
+
+// FlushTLB implements interp.Translator.
+func (e *Engine) FlushTLB(all bool) {
+	for i := range e.filled {
+		e.flushJump(i)
+	}
+}
+
+// FlushPage implements interp.Translator.
+func (e *Engine) FlushPage(va uint64, large bool) {
+	if large {
+		e.FlushTLB(true)
+		return
+	}
+	for i := range e.filled {
+		if len(e.filled[i]) > 256 {
+			e.flushJump(i)
+			continue
+		}
+		for _, n := range e.filled[i] {
+			if je := &e.sh.jump[i][n]; (-je.ntag^va)>>12 == 0 {
+				je.ntag = invalidJump
+			}
+		}
+	}
+}
+
+// fillJump enters a region into the jump cache under a linear address.
+func (e *Engine) fillJump(va uint64, r *region) {
+	n := uint32(va & (jumpEntries - 1))
+	if n == 0 {
+		return // entry 0 is what a lookup finds while something is pending
+	}
+	i := jumpIndex(r.variant)
+	e.sh.jump[i][n] = jumpEntry{-va, uint64(e.arena.Base) + uint64(r.indirect)}
+	e.filled[i] = append(e.filled[i], n)
+	r.jumps = append(r.jumps, uint32(i)<<16|n)
+	if len(e.filled[i]) > 4*jumpEntries {
+		e.flushJump(i)
+	}
+}
+
+// packFlags puts the status flags into the form that the enter stub takes: AH as
+// SAHF has it, AL the overflow flag.
+func packFlags(f uint64) uint64 { return f&0xff<<8 | f>>11&1 }
+
+// in brings the CPU's State to the context.
+func (e *Engine) in() {
+	c, x := e.cpu, &e.sh.context
+	copy(x.R[:], c.R[:16])
+	copy(x.Seg[:], c.R[x86.RSeg:x86.RSeg+6])
+	x.EntryFlags = packFlags(c.ArithFlags())
+	x.VecOK, x.AVXOK = 0, 0
+	if c.SSEEnabled() {
+		x.VecOK = 1
+	}
+	if c.AVXEnabled() {
+		x.AVXOK = 1
+	}
+}
+
+// out brings the context back to the State, with ip as the instruction pointer.
+func (e *Engine) out(ip uint64) {
+	c, x := e.cpu, &e.sh.context
+	copy(c.R[:16], x.R[:])
+	c.SetArithFlags(x.Flags)
+	c.RIP = ip
+}
+
+// Run implements interp.Translator.
+func (e *Engine) Run(entry uint64) {
+	c, x := e.cpu, &e.sh.context
+	r := e.regions[entry-1]
+	e.in()
+	target := r.direct
+	x.RBase = c.RIP - uint64(r.goff)
+	for {
+		e.stats.Entries++
+		x.Target = uint64(e.arena.Base) + uint64(target)
+		atomic.StoreUint64(&x.PollMask, jumpMask)
+		if atomic.LoadUint32(&x.Pending) != 0 {
+			atomic.StoreUint64(&x.PollMask, 0)
+		}
+		host.Enter(&x.Frame, e.arena.Base+uintptr(e.enter))
+		e.stats.Exits[x.Reason]++
+		if x.Reason == reasonFault {
+			e.out(e.faultIP())
+			if target = e.step(); target < 0 {
+				return
+			}
+			continue
+		}
+		s := &e.sites[x.Site]
+		ip := x.RBase + uint64(int64(int32(s.goff)))
+		if s.region.variant&interp.Variant64 == 0 {
+			ip = uint64(uint32(ip))
+		}
+		switch siteKind(x.Reason) {
+		case siteEdge:
+			c.RIP = ip
+			if t := e.region(); t != nil && x.Pending == 0 {
+				e.link(uint32(x.Site), t)
+				x.EntryFlags = packFlags(x.Flags)
+				target = t.direct
+				continue
+			}
+			e.out(ip)
+			return
+		case sitePoll:
+			e.out(ip)
+			return
+		case siteIndirect:
+			va := x.Indirect
+			if s.region.variant&interp.Variant64 != 0 && uint64(int64(va)<<16>>16) != va || s.region.variant&interp.Variant64 == 0 && va>>32 != 0 {
+				x.R[x86.RSP] += uint64(int64(s.undo))
+				e.out(ip)
+				if target = e.step(); target < 0 {
+					return
+				}
+				continue
+			}
+			c.RIP = va
+			if t := e.region(); t != nil && x.Pending == 0 {
+				e.fillJump(va, t)
+				x.RBase = va - uint64(t.goff)
+				x.EntryFlags = packFlags(x.Flags)
+				target = t.direct
+				continue
+			}
+			e.out(va)
+			return
+		case siteMiss:
+			va := e.address(&s.ref, s.region.variant)
+			if va&(pageSize-1)+uint64(s.size) <= pageSize && c.FillTLB(va, s.write) {
+				e.stats.Filled++
+				x.EntryFlags = packFlags(x.Flags)
+				target = s.retry
+				continue
+			}
+		}
+		e.out(ip)
+		if target = e.step(); target < 0 {
+			return
+		}
+	}
+}
+
+// region returns the region at the CPU's RIP for its present state, or nil.
+func (e *Engine) region() *region {
+	if n := e.cpu.Entry(); n != 0 {
+		return e.regions[n-1]
+	}
+	return nil
+}
+
+// step has the interpreter run the instruction at RIP, and returns where to go on
+// in translated code, or -1.
+func (e *Engine) step() int32 {
+	c := e.cpu
+	c.Interpret()
+	if c.Attention() {
+		return -1
+	}
+	r := e.region()
+	if r == nil {
+		return -1
+	}
+	e.in()
+	e.sh.RBase = c.RIP - uint64(r.goff)
+	return r.direct
+}
+
+// link makes an edge lead directly to a region.
+func (e *Engine) link(id uint32, r *region) {
+	s := &e.sites[id]
+	if s.region.dead {
+		return
+	}
+	e.patch(s.retry, r.direct)
+	s.linked = r
+	r.in = append(r.in, id)
+	e.stats.Links++
+}
+
+// address computes a reference from the registers in the context.
+func (e *Engine) address(r *ref, v interp.Variant) uint64 {
+	x := &e.sh.context
+	va := uint64(r.disp)
+	switch {
+	case r.base == ripBase:
+		va += x.RBase
+	case r.base != noGuest:
+		va += x.R[r.base]
+	}
+	if r.index != noGuest {
+		va += x.R[r.index] << r.scale
+	}
+	if r.bits == 32 {
+		va = uint64(uint32(va))
+	}
+	if r.seg != 0 {
+		va += x.Seg[r.seg]
+	}
+	if v&interp.Variant64 == 0 {
+		va = uint64(uint32(va))
+	}
+	return va
+}
+
+// faultIP is the guest's instruction at which translated code faulted.
+func (e *Engine) faultIP() uint64 {
+	x := &e.sh.context
+	at := int32(x.FaultRIP - e.arena.Base)
+	i := sort.Search(len(e.regions), func(i int) bool { return e.regions[i].host > at }) - 1
+	if x.FaultNested != 0 || i < 0 || at >= e.regions[i].end {
+		panic(fmt.Sprintf("jit: fault %d at %#x, address %#x, in no translated instruction", x.FaultTrap, x.FaultRIP, x.FaultAddr))
+	}
+	r := e.regions[i]
+	j, found := slices.BinarySearchFunc(r.insts, at-r.host, func(m instMap, at int32) int { return int(m.host) - int(at) })
+	if !found {
+		j--
+	}
+	return x.RBase + uint64(r.insts[j].goff)
+}
+
+var _ = decode.NoReg

@@ -1,0 +1,293 @@
+package jit
+
+// Writing a guest instruction as host code.
+//
+// An unprivileged instruction runs on the host as it is, but for where its
+// operands are. encode writes it anew from what the decoder says of it: other
+// registers in ModRM, VEX.vvvv and the opcode, and another memory operand. So
+// everything that the host has and the decoder knows is translated, without a
+// line for each instruction.
+//
+// Most guest registers are in the host register of the same number. The others:
+//
+//	RCX -> R15, RSP -> R9      because host RCX is scratch (JRCXZ is the one jump that
+//	                           leaves flags alone) and host RSP is the host's
+//	R9, R10, R11, R15          in the context; they are loaded into scratch
+//	                           registers around an instruction that names them
+//
+// Scratch registers are RCX, R11 and R10; between instructions they hold nothing
+// of the guest's. What an instruction uses implicitly is always among the eight
+// old registers, of which only RCX and RSP are elsewhere: RCX is copied into
+// place for the instruction.
+
+import (
+	"hotblock/x86"
+	"hotblock/x86/decode"
+)
+
+// Scratch registers.
+const (
+	s0 = int8(hRCX)
+	s1 = int8(hR11)
+	s2 = int8(hR10)
+)
+
+const (
+	hostRSP = int8(hR9)  // holds the guest's RSP
+	hostRCX = int8(hR15) // holds the guest's RCX
+)
+
+// home is the host register of each guest register, or noReg.
+var home = [16]int8{
+	x86.RAX: hRAX, x86.RCX: hostRCX, x86.RDX: hRDX, x86.RBX: hRBX,
+	x86.RSP: hostRSP, x86.RBP: hRBP, x86.RSI: hRSI, x86.RDI: hRDI,
+	x86.R8: hR8, x86.R9: noReg, x86.R10: noReg, x86.R11: noReg,
+	x86.R12: hR12, x86.R13: hR13, x86.R14: hR14, x86.R15: noReg,
+}
+
+// slot is a guest register's place in the context.
+func slot(g uint8) mem { return gs(offR + 8*int32(g)) }
+
+// operands is where the operands of an instruction are on the host.
+type operands struct {
+	reg   [16]int8 // host register of each guest register
+	m     mem      // the memory operand
+	noREX bool     // an operand is AH, CH, DH or BH: no REX prefix may be used
+}
+
+// encode writes x with its operands as p says. It reports false, having written
+// nothing of use, where that cannot be encoded.
+func (a *asm) encode(x *decode.Inst, p *operands) bool {
+	opcode, immLen := x.Opcode, x.ImmLen
+	reg := x.ModRM >> 3 & 7 // an extension of the opcode, unless an operand is there
+	var rex byte
+	var rmReg, vvvv int8 = noReg, 0
+	isMem, moffs := false, false
+	is4 := noReg
+	if x.RexW {
+		rex |= rexW
+	}
+	force := false
+	for i := range x.NArgs {
+		g := &x.Args[i]
+		h := int8(g.Reg)
+		switch g.Kind {
+		case decode.GPR:
+			h = p.reg[g.Reg&15]
+			if g.Size == 1 && h >= 4 && h < 8 && g.Slot != decode.SlotNone {
+				force = true
+			}
+		case decode.GPRHi:
+			if p.reg[g.Reg] > 3 {
+				return false
+			}
+			h = p.reg[g.Reg] + 4
+		case decode.Mem:
+			isMem = true
+			moffs = g.Slot == decode.SlotImm
+			continue
+		case decode.Imm, decode.Imm2, decode.One, decode.Rel:
+			continue
+		}
+		switch g.Slot {
+		case decode.SlotReg:
+			reg = uint8(h)
+		case decode.SlotRM:
+			rmReg = h
+		case decode.SlotVvvv:
+			vvvv = h
+		case decode.SlotOpcode:
+			opcode = opcode&^7 | byte(h&7)
+			rex |= byte(h) >> 3 & 1
+		case decode.SlotIs4:
+			is4 = int(h)
+		}
+	}
+	modrm := x.HasModRM
+	switch {
+	case moffs: // MOV between the accumulator and an absolute address
+		opcode = [4]byte{0x8a, 0x8b, 0x88, 0x89}[opcode&3]
+		modrm, immLen, reg = true, 0, hRAX
+	case x.Mode == decode.Mode32 && x.Map == 0 && !x.Vex && opcode&0xf0 == 0x40: // INC, DEC
+		rmReg = int8(opcode & 7)
+		if p.reg[x.Args[0].Reg] >= 8 {
+			rmReg |= 8
+		}
+		rex &^= 1
+		modrm, reg = true, opcode>>3&1
+		reg = (x.Opcode >> 3) & 1
+		opcode = 0xff
+	case x.Attr&decode.Not64 != 0 && x.Mode == decode.Mode32:
+		return false
+	}
+	rex |= byte(reg) >> 3 & 1 << 2
+	switch {
+	case isMem:
+		rex |= p.m.rexBits()
+	case rmReg != noReg:
+		rex |= byte(rmReg) >> 3 & 1
+	}
+	if p.noREX && (rex != 0 || force) {
+		return false
+	}
+	if isMem && p.m.gs {
+		a.byte(0x65)
+	}
+	if x.Vex {
+		var xb byte = rex & 3
+		a.vex3(x.Map, x.PP, x.RexW, x.VexL, int8(reg), vvvv, xb, opcode)
+	} else {
+		if x.Lock {
+			a.byte(0xf0)
+		}
+		if x.Prefix66 {
+			a.byte(0x66)
+		}
+		if x.Rep != 0 {
+			a.byte(x.Rep)
+		}
+		if rex != 0 || force {
+			a.byte(0x40 | rex)
+		}
+		switch x.Map {
+		case 1:
+			a.byte(0x0f)
+		case 2:
+			a.byte(0x0f, 0x38)
+		case 3:
+			a.byte(0x0f, 0x3a)
+		}
+		a.byte(opcode)
+	}
+	if modrm {
+		switch {
+		case isMem:
+			a.modrmMem(byte(reg), p.m)
+		case rmReg != noReg:
+			a.byte(0xc0 | byte(reg)&7<<3 | byte(rmReg)&7)
+		default:
+			a.byte(x.ModRM)
+		}
+	}
+	if is4 != noReg {
+		a.byte(byte(is4)<<4 | byte(x.Imm)&15)
+		return true
+	}
+	for i := range immLen {
+		a.byte(byte(x.Imm >> (8 * i)))
+	}
+	return true
+}
+
+// named is the set of guest registers that x names in its encoding, other than
+// in its address, and hi whether one of them is AH, CH, DH or BH.
+func named(x *decode.Inst) (set uint32, hi bool) {
+	for i := range x.NArgs {
+		switch g := &x.Args[i]; g.Kind {
+		case decode.GPR:
+			if g.Slot != decode.SlotNone {
+				set |= 1 << (g.Reg & 15)
+			}
+		case decode.GPRHi:
+			set |= 1 << g.Reg
+			hi = true
+		}
+	}
+	return set, hi
+}
+
+// addressRegs is the set of guest registers in x's address.
+func addressRegs(x *decode.Inst) (set uint32) {
+	if !x.HasMem() {
+		return 0
+	}
+	if x.Base < 16 {
+		set |= 1 << x.Base
+	}
+	if x.Index < 16 {
+		set |= 1 << x.Index
+	}
+	return set
+}
+
+// plain writes an instruction of class Plain, whose memory operand, if it has
+// one, is m. It reports false where it cannot.
+func (t *translator) plain(x *decode.Inst, e *decode.Effects, m mem) bool {
+	a := &t.asm
+	set, hi := named(x)
+	hasMem := x.HasMem()
+	implicit := (e.GPRRead | e.GPRWritten) &^ set &^ addressRegs(x)
+	for i := range x.NArgs {
+		if g := &x.Args[i]; g.Kind == decode.GPR && g.Slot == decode.SlotNone {
+			implicit |= 1 << g.Reg
+		}
+	}
+	if implicit&^(1<<x86.RAX|1<<x86.RCX|1<<x86.RDX|1<<x86.RBX|1<<x86.RBP|1<<x86.RSI|1<<x86.RDI) != 0 {
+		return false
+	}
+	p := operands{reg: home, m: m, noREX: hi}
+	free := [3]int8{}
+	n := 0
+	for _, s := range [3]int8{s0, s1, s2} {
+		if hasMem && (m.base == s || m.index == s) {
+			continue
+		}
+		free[n] = s
+		n++
+	}
+	take := func() int8 {
+		if n == 0 {
+			return noReg
+		}
+		n--
+		return free[n]
+	}
+	useRCX := implicit&(1<<x86.RCX) != 0
+	if hi && set&(1<<x86.RCX) != 0 {
+		useRCX = true
+		p.reg[x86.RCX] = hRCX
+	}
+	if hi && hasMem {
+		if useRCX {
+			return false
+		}
+		a.lea(hRCX, m)
+		p.m = based(hRCX, 0)
+		n = 0
+	}
+	if useRCX {
+		if n == 0 || free[0] != s0 {
+			return false
+		}
+		copy(free[:], free[1:])
+		n--
+		a.mov(hRCX, hostRCX)
+	}
+	var inSlots uint32
+	for g := range uint8(16) {
+		if set>>g&1 == 0 || home[g] != noReg {
+			continue
+		}
+		s := take()
+		if s == noReg {
+			return false
+		}
+		p.reg[g] = s
+		inSlots |= 1 << g
+		if e.GPRRead>>g&1 != 0 {
+			a.load(s, slot(g))
+		}
+	}
+	if !a.encode(x, &p) {
+		return false
+	}
+	for g := range uint8(16) {
+		if inSlots&e.GPRWritten>>g&1 != 0 {
+			a.store(slot(g), p.reg[g])
+		}
+	}
+	if useRCX && e.GPRWritten&(1<<x86.RCX) != 0 && (implicit&(1<<x86.RCX) != 0 && set&(1<<x86.RCX) == 0 || p.reg[x86.RCX] == hRCX) {
+		a.mov(hostRCX, hRCX)
+	}
+	return true
+}

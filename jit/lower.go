@@ -1,0 +1,452 @@
+package jit
+
+// Translation of one instruction, by class.
+
+import (
+	"hotblock/interp"
+	"hotblock/x86"
+	"hotblock/x86/decode"
+)
+
+var (
+	opLea   = decode.MustOp("lea")
+	opNop   = decode.MustOp("nop")
+	opPause = decode.MustOp("pause")
+	opEndbr = decode.MustOp("endbr64")
+	opJmp   = decode.MustOp("jmp")
+	opCall  = decode.MustOp("call")
+	opRet   = decode.MustOp("ret")
+	opPush  = decode.MustOp("push")
+	opPop   = decode.MustOp("pop")
+	opLeave = decode.MustOp("leave")
+	opCld   = decode.MustOp("cld")
+)
+
+// canDo reports whether an instruction is translated; the others are the
+// interpreter's.
+func (t *translator) canDo(g *ginst) bool {
+	x, e := &g.x, &g.e
+	if x.AddrSize == 2 || x.HasMem() && !t.addressable(x) {
+		return false
+	}
+	word := uint8(4)
+	if t.wide {
+		word = 8
+	}
+	switch e.Class {
+	case decode.ClassPlain:
+		if e.X87 || e.BitString || x.VIndex.Kind != decode.None || !t.e.hostHas[x.Feature] {
+			return false
+		}
+		if e.Mem == decode.AccessAddress {
+			return true
+		}
+		return e.Mem == decode.AccessNone || e.MemSize > 0 && e.MemSize <= 64
+	case decode.ClassBranch:
+		switch x.Op {
+		case opJmp, opCall, opRet:
+			return x.OpSize == word
+		}
+		return isJcc(x) && (t.wide || x.OpSize == 4)
+	case decode.ClassStack:
+		switch x.Op {
+		case opPush:
+			k := x.Args[0].Kind
+			return x.OpSize == word && (k == decode.GPR || k == decode.Imm || k == decode.Mem)
+		case opPop:
+			return x.OpSize == word && x.Args[0].Kind == decode.GPR
+		case opLeave:
+			return x.OpSize == word
+		}
+	case decode.ClassSystem:
+		return x.Op == opCld // DF is clear in all variants
+	}
+	return false
+}
+
+// addressable reports whether refOf can say where x's memory operand is.
+func (t *translator) addressable(x *decode.Inst) bool {
+	r := t.refOf(&ginst{x: *x})
+	return r.disp == int64(int32(r.disp)) || r.base == noGuest && r.index == noGuest
+}
+
+// refOf is where an instruction's memory operand is.
+func (t *translator) refOf(g *ginst) ref {
+	x := &g.x
+	r := ref{base: x.Base, index: x.Index, scale: x.Scale, bits: 64, disp: x.Disp}
+	if x.AddrSize == 4 {
+		r.bits = 32
+	}
+	if x.Seg >= x86.FS {
+		r.seg = x.Seg
+	}
+	if r.base == ripBase {
+		r.disp += int64(t.goff) + int64(g.off) + int64(x.Len)
+	}
+	for i := range x.NArgs {
+		if a := &x.Args[i]; a.Kind == decode.Mem && a.Slot == decode.SlotImm {
+			r.base, r.index = noGuest, noGuest
+		}
+	}
+	return r
+}
+
+// instruction translates one instruction. It reports false where that is not
+// possible after all.
+func (t *translator) instruction(g *ginst) bool {
+	x, e := &g.x, &g.e
+	switch e.Class {
+	case decode.ClassBranch:
+		return t.branch(g)
+	case decode.ClassStack:
+		return t.stack(g)
+	case decode.ClassSystem:
+		return true
+	}
+	switch {
+	case x.Op == opNop, x.Op == opPause, x.Op == opEndbr:
+		return true
+	case x.Op == opLea:
+		return t.leaInst(g)
+	case e.Mem == decode.AccessAddress:
+		return true // prefetches
+	case e.Mem == decode.AccessNone:
+		return t.plain(x, e, mem{base: noReg, index: noReg})
+	}
+	m := t.access(t.refOf(g), int32(e.MemSize), e.Mem&decode.AccessWrite != 0, g.live != 0)
+	return t.plain(x, e, m)
+}
+
+// load guest register g into the scratch register s, or return its home.
+func (t *translator) guest(g uint8, s int8) int8 {
+	if h := home[g]; h != noReg {
+		return h
+	}
+	t.load(s, slot(g))
+	return s
+}
+
+// address computes a reference's linear address into s1, using s0, without
+// changing flags.
+func (t *translator) address(r ref) {
+	a := &t.asm
+	lea := a.lea
+	if r.bits == 32 {
+		lea = a.lea32
+	}
+	switch {
+	case r.base == ripBase:
+		a.load(s1, gs(offRBase))
+		lea(s1, based(s1, int32(r.disp)))
+	case r.base == noGuest && r.index == noGuest:
+		d := r.disp
+		if r.bits == 32 {
+			d = int64(uint32(d))
+		}
+		t.constant(s1, uint64(d))
+	default:
+		m := mem{base: noReg, index: noReg, scale: r.scale, disp: int32(r.disp)}
+		if r.base != noGuest {
+			m.base = t.guest(r.base, s1)
+		}
+		if r.index != noGuest {
+			m.index = t.guest(r.index, s0)
+		}
+		lea(s1, m)
+	}
+	if r.seg != 0 {
+		a.load(s0, gs(offSeg+8*int32(r.seg)))
+		if t.wide {
+			a.lea(s1, mem{base: s1, index: s0})
+		} else {
+			a.lea32(s1, mem{base: s1, index: s0})
+		}
+	}
+}
+
+// constant loads v into a register.
+func (t *translator) constant(d int8, v uint64) {
+	switch {
+	case v == uint64(uint32(v)):
+		t.movImm32(d, int32(uint32(v)))
+	case v == uint64(int64(int32(v))):
+		t.opReg(rexW, false, 0xc7, 0, d)
+		t.imm32(int32(v))
+	default:
+		t.byte(0x48|byte(d)>>3&1, 0xb8|byte(d&7))
+		t.imm64(v)
+	}
+}
+
+// access writes the check of an access to memory, of size bytes at r, and
+// returns the host's memory operand for it. That uses s2 and perhaps s1; s0 is
+// free.
+func (t *translator) access(r ref, size int32, write, live bool) mem {
+	a := &t.asm
+	start := a.pos()
+	tlb := interp.TLB(t.v & interp.VariantTLB)
+	tag, add := int32(tlb.ReadTag), int32(tlb.ReadAdd)
+	if write {
+		tag, add = int32(tlb.WriteTag), int32(tlb.WriteAdd)
+	}
+	id := t.newSite(site{kind: siteMiss, write: write, size: uint8(size), goff: t.goff + t.cur.off, retry: t.r.host + int32(start), ref: r})
+	slow := func(at int) {
+		t.cold = append(t.cold, func() {
+			t.patchRel32(at, t.pos())
+			t.leave(id, siteMiss)
+		})
+	}
+	t.address(r)
+	a.rorx(s2, s1, 12)
+	a.movzx16(s2, s2)
+	// A base register and a displacement do without the address in s1.
+	simple := t.wide && r.bits == 64 && r.seg == 0 && r.index == noGuest && r.base < 16 && home[r.base] != noReg
+	switch {
+	case live:
+		a.load(s0, gsx(s2, tag))
+		a.lea(s0, mem{base: s0, index: s1, disp: size - 1})
+		a.pext(s0, s0, gs(offPageMask))
+		hit := a.jrcxz()
+		slow(a.jmp())
+		a.here(hit)
+	case simple:
+		a.add(s1, gsx(s2, tag))
+		a.cmpImm(s1, pageSize-size)
+		slow(a.jcc(ccA))
+	default:
+		a.load(s0, gsx(s2, tag))
+		a.addReg(s0, s1)
+		a.cmpImm(s0, pageSize-size)
+		slow(a.jcc(ccA))
+	}
+	a.load(s2, gsx(s2, add))
+	if simple {
+		return mem{base: home[r.base], index: s2, disp: int32(r.disp)}
+	}
+	return mem{base: s1, index: s2}
+}
+
+// leaInst translates LEA, which has no access to check.
+func (t *translator) leaInst(g *ginst) bool {
+	x := &g.x
+	r := t.refOf(g)
+	r.seg = 0
+	d := x.Args[0].Reg
+	if h := home[d]; h != noReg && r.bits == 64 && x.OpSize >= 4 && r.base != ripBase && (r.base < 16 || r.index < 16) {
+		m := mem{base: noReg, index: noReg, scale: r.scale, disp: int32(r.disp)}
+		if r.base != noGuest {
+			m.base = t.guest(r.base, s1)
+		}
+		if r.index != noGuest {
+			m.index = t.guest(r.index, s0)
+		}
+		if x.OpSize == 8 {
+			t.lea(h, m)
+		} else {
+			t.lea32(h, m)
+		}
+		return true
+	}
+	t.address(r)
+	switch h := home[d]; {
+	case x.OpSize == 2:
+		h := t.guest(d, s0)
+		t.byte(0x66)
+		t.opReg(0, false, 0x8b, h, s1)
+		if home[d] == noReg {
+			t.store(slot(d), h)
+		}
+	case h == noReg:
+		if x.OpSize == 4 {
+			t.mov32(s1, s1)
+		}
+		t.store(slot(d), s1)
+	case x.OpSize == 4:
+		t.mov32(h, s1)
+	default:
+		t.mov(h, s1)
+	}
+	return true
+}
+
+// word is the size of a stack slot.
+func (t *translator) word() int32 {
+	if t.wide {
+		return 8
+	}
+	return 4
+}
+
+// stackRef is a reference relative to RSP.
+func (t *translator) stackRef(disp int32) ref {
+	r := ref{base: x86.RSP, index: noGuest, bits: 64, disp: int64(disp)}
+	if !t.wide {
+		r.bits = 32
+	}
+	return r
+}
+
+// moveSP adds n to RSP without changing flags.
+func (t *translator) moveSP(n int32) { t.leaRIP(hostRSP, hostRSP, n) }
+
+// storeWord and loadWord move a stack slot.
+func (t *translator) storeWord(m mem, s int8) {
+	if t.wide {
+		t.store(m, s)
+	} else {
+		t.store32(m, s)
+	}
+}
+
+func (t *translator) loadWord(d int8, m mem) {
+	if t.wide {
+		t.load(d, m)
+	} else {
+		t.load32(d, m)
+	}
+}
+
+func (t *translator) stack(g *ginst) bool {
+	x := &g.x
+	w := t.word()
+	live := g.live != 0
+	switch x.Op {
+	case opPush:
+		switch arg := &x.Args[0]; arg.Kind {
+		case decode.GPR:
+			m := t.access(t.stackRef(-w), w, true, live)
+			t.storeWord(m, t.guest(arg.Reg, s0))
+		case decode.Imm:
+			m := t.access(t.stackRef(-w), w, true, live)
+			rex := byte(0)
+			if t.wide {
+				rex = rexW
+			}
+			t.opMem(rex, false, 0xc7, 0, m)
+			t.imm32(int32(x.Imm))
+		default:
+			m := t.access(t.refOf(g), w, false, live)
+			t.loadWord(s0, m)
+			t.store(gs(offTmp), s0)
+			m = t.access(t.stackRef(-w), w, true, live)
+			t.load(s0, gs(offTmp))
+			t.storeWord(m, s0)
+		}
+		t.moveSP(-w)
+	case opPop:
+		d := x.Args[0].Reg
+		m := t.access(t.stackRef(0), w, false, live)
+		if d == x86.RSP {
+			t.loadWord(hostRSP, m)
+			return true
+		}
+		if h := home[d]; h != noReg {
+			t.loadWord(h, m)
+		} else {
+			t.loadWord(s0, m)
+			t.store(slot(d), s0)
+		}
+		t.moveSP(w)
+	case opLeave:
+		r := t.stackRef(0)
+		r.base = x86.RBP
+		m := t.access(r, w, false, live)
+		t.loadWord(s0, m)
+		t.leaRIP(hostRSP, hRBP, w)
+		t.mov(hRBP, s0)
+	}
+	return true
+}
+
+// branch translates a near control transfer.
+func (t *translator) branch(g *ginst) bool {
+	x := &g.x
+	next := t.goff + g.off + uint32(x.Len)
+	if isJcc(x) {
+		t.jccInst(g, next+uint32(x.Imm))
+		return true
+	}
+	w := t.word()
+	live := g.live != 0
+	rel := x.NArgs > 0 && x.Args[0].Kind == decode.Rel
+	switch {
+	case x.Op == opRet:
+		n := w
+		if x.NArgs != 0 {
+			n += int32(uint16(x.Imm))
+		}
+		if n-w > 100 && n > 127 {
+			return false // undo does not hold it
+		}
+		m := t.access(t.stackRef(0), w, false, live)
+		t.loadWord(s1, m)
+		t.moveSP(n)
+		t.indirect(int8(-n))
+	case x.Op == opJmp && rel:
+		target := next + uint32(x.Imm)
+		t.backward(target, live)
+		t.edge(t.jmp(), target)
+	case x.Op == opJmp:
+		t.target(g, live)
+		t.indirect(0)
+	case rel: // CALL
+		m := t.access(t.stackRef(-w), w, true, live)
+		t.pushReturn(m, next)
+		target := next + uint32(x.Imm)
+		t.backward(target, live)
+		t.edge(t.jmp(), target)
+	default:
+		t.target(g, live)
+		t.store(gs(offTmp), s1)
+		m := t.access(t.stackRef(-w), w, true, live)
+		t.pushReturn(m, next)
+		t.load(s1, gs(offTmp))
+		t.indirect(int8(w))
+	}
+	return true
+}
+
+// pushReturn stores the linear address of a guest offset to m, the slot below
+// RSP, and moves RSP there.
+func (t *translator) pushReturn(m mem, goff uint32) {
+	t.load(s0, gs(offRBase))
+	t.leaRIP(s0, s0, int32(goff))
+	t.storeWord(m, s0)
+	t.moveSP(-t.word())
+}
+
+// target loads where an indirect jump or call goes into s1.
+func (t *translator) target(g *ginst, live bool) {
+	if a := &g.x.Args[0]; a.Kind == decode.GPR {
+		h := t.guest(a.Reg, s1)
+		if t.wide {
+			t.mov(s1, h)
+		} else {
+			t.mov32(s1, h)
+		}
+		return
+	}
+	m := t.access(t.refOf(g), t.word(), false, live)
+	t.loadWord(s1, m)
+}
+
+// backward polls where a jump to target goes back.
+func (t *translator) backward(target uint32, live bool) {
+	if int32(target) <= int32(t.goff+t.cur.off) {
+		t.poll(target, live)
+	}
+}
+
+// jccInst translates a conditional jump to a guest offset.
+func (t *translator) jccInst(g *ginst, target uint32) {
+	cc := g.x.Opcode & 15
+	if int32(target) > int32(t.goff+g.off) {
+		t.edge(t.jcc(cc), target)
+		return
+	}
+	// A jump back: whatever is pending is looked at on the way.
+	over := t.jcc(cc ^ 1)
+	t.poll(target, true)
+	t.edge(t.jmp(), target)
+	t.patchRel32(over, t.pos())
+}

@@ -1,0 +1,115 @@
+package jit
+
+import "hotblock/jit/host"
+
+// Stubs: the code that is shared by all regions. It is written once, at the start
+// of the code cache, and moves the guest's state between the context, the
+// State and the host's registers.
+
+// makeStubs writes the stubs.
+func (e *Engine) makeStubs() {
+	a := &asm{}
+	regs := []struct {
+		g uint8
+		h int8
+	}{}
+	for g, h := range home {
+		if h != noReg {
+			regs = append(regs, struct {
+				g uint8
+				h int8
+			}{uint8(g), h})
+		}
+	}
+
+	// Enter: the registers and flags from the context, then to Target.
+	e.enter = int32(a.pos())
+	a.load32(hRAX, gs(offEntryFlags))
+	a.byte(0x04, 0x7f) // add al, 0x7f: OF is what AL was
+	a.byte(0x9e)       // sahf
+	for _, r := range regs {
+		a.load(r.h, slot(r.g))
+	}
+	a.jmpMem(gs(offTarget))
+
+	// Exit: the registers and flags to the context, vector registers, if they are
+	// the host's, to State, and back to Go.
+	common := a.pos()
+	a.popMem(gs(offSite))
+	fromFault := a.pos()
+	a.pushf()
+	a.popMem(gs(offFlags))
+	for _, r := range regs {
+		a.store(slot(r.g), r.h)
+	}
+	a.load32(s0, gs(offVecDead))
+	save := a.jrcxz()
+	back := a.pos()
+	a.jmpMem(gs(host.OffExit))
+	a.here(save)
+	a.load(s0, gs(offState))
+	for i := range int8(16) {
+		e.moveVec(a, true, i, based(s0, stateV+32*int32(i)))
+	}
+	a.byte(0x0f) // stmxcsr
+	a.b = append(a.b, 0xae)
+	a.modrmMem(3, based(s0, stateMXCSR))
+	a.byte(0x65, 0x0f, 0xae) // ldmxcsr
+	a.modrmMem(2, gs(offHostMXCSR))
+	if e.hostAVX {
+		a.byte(0xc5, 0xf8, 0x77) // vzeroupper
+	}
+	a.storeImm32(gs(offVecDead), 1)
+	a.storeImm32(gs(offAVXDead), 1)
+	a.patchRel32(a.jmp(), back)
+
+	for k := range numSites {
+		e.stubs[k] = int32(a.pos())
+		if k == siteIndirect {
+			a.store(gs(offIndirect), s1)
+		}
+		a.storeImm32(gs(offReason), int32(k))
+		a.patchRel32(a.jmp(), common)
+	}
+
+	// Fault: where the signal handler goes on after a fault of translated code.
+	e.fault = int32(a.pos())
+	a.storeImm32(gs(offReason), int32(reasonFault))
+	a.patchRel32(a.jmp(), fromFault)
+
+	// Load: the vector registers from State, if they may be used.
+	e.loadVec = int32(a.pos())
+	a.load32(s0, gs(offVecOK))
+	disabled := a.jrcxz()
+	a.load(s0, gs(offState))
+	a.byte(0x0f, 0xae) // ldmxcsr
+	a.modrmMem(2, based(s0, stateMXCSR))
+	for i := range int8(16) {
+		e.moveVec(a, false, i, based(s0, stateV+32*int32(i)))
+	}
+	a.storeImm32(gs(offVecDead), 0)
+	a.load32(s0, gs(offAVXOK))
+	noAVX := a.jrcxz()
+	a.storeImm32(gs(offAVXDead), 0)
+	a.here(disabled)
+	a.here(noAVX)
+	a.byte(0xc3) // ret
+
+	e.used = (a.pos() + 63) &^ 63
+	copy(e.arena.Write, a.b)
+	e.firstRegion = e.used
+}
+
+// moveVec moves a vector register to or from memory, all that the host has of it.
+func (e *Engine) moveVec(a *asm, toMem bool, r int8, m mem) {
+	op := byte(0x10)
+	if toMem {
+		op = 0x11
+	}
+	if e.hostAVX {
+		a.vex3(1, 0, false, 1, r, 0, m.rexBits(), op) // vmovups ymm
+		a.modrmMem(byte(r), m)
+		return
+	}
+	a.opMem(0, true, op, r, m) // movups
+}

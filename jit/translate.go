@@ -1,0 +1,374 @@
+package jit
+
+// From guest code to host code.
+//
+// A region is the code that is translated as one: it starts at the head of a hot
+// block and goes on through conditional branches that fall through, unconditional
+// jumps and calls are its ends, until something ends it, or the page does. Branches
+// out of it are edges: jumps that first lead to the engine, and once the target
+// is translated directly there.
+//
+// Code is translated once for all the places where it may be mapped: nothing in
+// it depends on its linear address. What does, RIP-relative operands and return
+// addresses, adds to RBase in the context: the linear address of the granule
+// that the code is in, the page or, in a large page, its 2 MiB. Edges inside a granule are
+// plain jumps; all others go through the jump cache, which knows linear addresses.
+//
+// The translation of an instruction never changes the guest's state before the
+// last thing that may fault, so that leaving anywhere means to run the
+// instruction again.
+
+import (
+	"hotblock/interp"
+	"hotblock/x86"
+	"hotblock/x86/decode"
+)
+
+const (
+	pageSize = 4096
+
+	// maxRegion is how many instructions a region may have.
+	maxRegion = 64
+
+	granuleLarge = 2 << 20
+)
+
+// arith are the six status flags.
+const arith = x86.FlagsArith
+
+// A siteKind says why translated code leaves at a site.
+type siteKind uint8
+
+const (
+	siteEdge     siteKind = iota // to the target, if it can be linked
+	siteCallout                  // the interpreter is to run the instruction
+	siteMiss                     // a memory access that the TLB does not answer
+	siteIndirect                 // an indirect jump that the jump cache does not answer
+	sitePoll                     // something is pending
+	numSites
+)
+
+// A site is a place where a region can be left.
+type site struct {
+	kind   siteKind
+	write  bool
+	size   uint8
+	undo   int8 // what to add to RSP where the target of an indirect jump faults
+	region *region
+	goff   uint32 // guest offset in the granule: of the instruction; of an edge, of the target
+	retry  int32  // miss: host offset of the check; edge: of the displacement to patch, or -1
+	stub   int32  // edge: host offset of the stub
+	linked *region
+	ref    ref
+}
+
+// A region is a piece of translated code.
+type region struct {
+	page     *interp.CodePage
+	variant  interp.Variant
+	off      uint32 // in the page, of its first instruction
+	goff     uint32 // of the same in the granule
+	host     int32  // start in the arena
+	end      int32
+	indirect int32 // host offset of the entry with the linear address in s1
+	direct   int32 // and of that for edges
+	vec      bool
+	dead     bool
+	in       []uint32 // edges that may be linked to it
+	edges    []uint32 // its own
+	insts    []instMap
+}
+
+// instMap says where an instruction's code is.
+type instMap struct {
+	host int32  // of its first byte, relative to the region's
+	goff uint32 // in the granule
+}
+
+// A ref is a guest memory reference: base + index<<scale + disp + segment base.
+type ref struct {
+	base, index uint8 // guest registers; noGuest, or ripBase: RBase
+	scale       uint8
+	seg         uint8 // x86.FS or x86.GS, or 0 for a base of zero
+	bits        uint8 // width of the sum before the segment base is added: 64 or 32
+	disp        int64
+}
+
+const (
+	noGuest = decode.NoReg
+	ripBase = decode.RIPReg
+)
+
+// ginst is a guest instruction of the region being translated.
+type ginst struct {
+	x    decode.Inst
+	e    decode.Effects
+	off  uint32 // in the page
+	live uint16 // status flags that are needed before it
+	host int32  // of its code
+}
+
+// translator holds what is needed while a region is translated.
+type translator struct {
+	asm
+	e     *Engine
+	r     *region
+	v     interp.Variant
+	wide  bool   // 64-bit code
+	goff  uint32 // of the page in the granule
+	insts []ginst
+	n     int
+	cur   *ginst // the instruction being translated
+	next  uint32 // offset in the page behind the last instruction
+	ends  bool   // control does not go on there
+	cold  []func()
+}
+
+// translate makes a region of the block, writes it to the code cache and returns
+// it; nil where the block's first instruction is not to be translated.
+func (e *Engine) translate(b interp.Block) *region {
+	t := &e.t
+	t.b = t.b[:0]
+	t.cold = t.cold[:0]
+	t.e, t.v = e, b.Variant
+	t.wide = b.Variant&interp.Variant64 != 0
+	t.goff = 0
+	if b.Variant&interp.VariantLarge != 0 {
+		t.goff = uint32(b.VA & (granuleLarge - 1) &^ (pageSize - 1))
+	}
+	t.r = &region{page: b.Page, variant: b.Variant, off: uint32(b.Off), goff: t.goff + uint32(b.Off), host: int32(e.used)}
+	if !t.collect(b) {
+		return nil
+	}
+	t.liveness()
+	t.emit()
+	return t.r
+}
+
+// collect decodes the region's instructions. It reports false where there is
+// nothing to translate.
+func (t *translator) collect(b interp.Block) bool {
+	mode := decode.Mode64
+	if !t.wide {
+		mode = decode.Mode32
+	}
+	code := b.Page.Bytes()
+	off := uint32(b.Off)
+	if t.insts == nil {
+		t.insts = make([]ginst, maxRegion)
+	}
+	t.n, t.ends = 0, false
+	for t.n < maxRegion && off < pageSize {
+		g := &t.insts[t.n]
+		if decode.Decode(code[off:], mode, &g.x) != nil || !t.e.cpu.Enabled(g.x.Feature) {
+			break
+		}
+		g.off = off
+		g.e = g.x.Effects()
+		if !t.canDo(g) {
+			break
+		}
+		t.n++
+		off += uint32(g.x.Len)
+		if g.e.Vector {
+			t.r.vec = true
+		}
+		if g.e.Class == decode.ClassBranch && !isJcc(&g.x) {
+			t.ends = true
+			break
+		}
+	}
+	t.next = off
+	return t.n > 0
+}
+
+func isJcc(x *decode.Inst) bool {
+	return x.Map == 0 && x.Opcode&0xf0 == 0x70 || x.Map == 1 && x.Opcode&0xf0 == 0x80
+}
+
+// liveness finds the status flags that are needed before each instruction.
+func (t *translator) liveness() {
+	live := uint16(arith)
+	for i := t.n - 1; i >= 0; i-- {
+		g := &t.insts[i]
+		if g.e.Class == decode.ClassBranch {
+			live = arith
+		}
+		live = live&^(g.e.FlagsWritten|g.e.FlagsUndefined) | g.e.FlagsRead&arith
+		g.live = live
+	}
+}
+
+// emit writes the region's code to the code cache.
+func (t *translator) emit() {
+	r := t.r
+	r.indirect = r.host
+	t.lea(s1, based(s1, -int32(r.goff)))
+	t.store(gs(offRBase), s1)
+	r.direct = r.host + int32(t.pos())
+	if r.vec {
+		t.vecPrologue()
+	}
+	for i := range t.n {
+		g := &t.insts[i]
+		g.host = int32(t.pos())
+		t.cur = g
+		mark := t.pos()
+		cold := len(t.cold)
+		if !t.instruction(g) {
+			// It turned out not to be possible.
+			t.b = t.b[:mark]
+			t.cold = t.cold[:cold]
+			t.n, t.ends = i, false
+			t.next = g.off
+			break
+		}
+	}
+	if !t.ends {
+		if t.next < pageSize && t.n < maxRegion {
+			t.callout(t.goff + t.next)
+		} else {
+			t.edge(t.jmp(), t.goff+t.next)
+		}
+	}
+	for i := 0; i < len(t.cold); i++ {
+		t.cold[i]()
+	}
+	last := t.next
+	r.page.MarkUsed(uint64(r.off), uint64(last-r.off))
+	r.insts = make([]instMap, t.n)
+	for i := range t.n {
+		r.insts[i] = instMap{t.insts[i].host, t.goff + t.insts[i].off}
+	}
+}
+
+// newSite makes a site of the region and returns its index.
+func (t *translator) newSite(s site) uint32 {
+	s.region = t.r
+	t.e.sites = append(t.e.sites, s)
+	return uint32(len(t.e.sites) - 1)
+}
+
+// leave writes the exit for a site.
+func (t *translator) leave(id uint32, kind siteKind) {
+	t.byte(0x68) // push imm32
+	t.imm32(int32(id))
+	t.jumpTo(t.jmp(), t.e.stubs[kind])
+}
+
+// jumpTo makes the displacement at at, in the region's code, lead to an offset
+// in the arena.
+func (t *translator) jumpTo(at int, target int32) {
+	t.put32(at, target-(t.r.host+int32(at)+4))
+}
+
+// edge makes the displacement at at an edge to a guest offset in the granule.
+func (t *translator) edge(at int, goff uint32) {
+	if goff >= t.granule() {
+		// Out of the granule: what lies there depends on where the code is mapped.
+		cur := t.cur
+		t.cold = append(t.cold, func() {
+			t.patchRel32(at, t.pos())
+			t.cur = cur
+			t.farEdge(goff)
+		})
+		return
+	}
+	id := t.newSite(site{kind: siteEdge, goff: goff, retry: t.r.host + int32(at)})
+	t.r.edges = append(t.r.edges, id)
+	t.cold = append(t.cold, func() {
+		t.patchRel32(at, t.pos())
+		t.e.sites[id].stub = t.r.host + int32(t.pos())
+		t.leave(id, siteEdge)
+	})
+}
+
+// granule is the size of the granule in bytes.
+func (t *translator) granule() uint32 {
+	if t.v&interp.VariantLarge != 0 {
+		return granuleLarge
+	}
+	return pageSize
+}
+
+// farEdge goes to a guest offset outside of the granule, by the jump cache.
+func (t *translator) farEdge(goff uint32) {
+	t.load(s1, gs(offRBase))
+	t.leaRIP(s1, s1, int32(goff))
+	t.indirect(0)
+}
+
+// leaRIP adds to an instruction pointer, in the width of the code.
+func (t *translator) leaRIP(d, s int8, n int32) {
+	if t.wide {
+		t.lea(d, based(s, n))
+	} else {
+		t.lea32(d, based(s, n))
+	}
+}
+
+// indirect jumps to the linear address in s1. undo is what RSP is off by if the
+// target is one that faults.
+func (t *translator) indirect(undo int8) {
+	id := t.newSite(site{kind: siteIndirect, undo: undo, goff: t.goff + t.cur.off})
+	jump := t.e.jumpOffset(t.v)
+	t.lea(s2, mem{base: s1, index: s1})
+	t.pext(s2, s2, gs(offPollMask))
+	t.load(s0, gsx(s2, jump))
+	t.lea(s0, mem{base: s0, index: s1})
+	hit := t.jrcxz()
+	t.leave(id, siteIndirect)
+	t.here(hit)
+	t.jmpMem(gsx(s2, jump+8))
+}
+
+// callout leaves for the interpreter to run the instruction at goff.
+func (t *translator) callout(goff uint32) {
+	t.leave(t.newSite(site{kind: siteCallout, goff: goff}), siteCallout)
+}
+
+// poll leaves for goff where something is pending. It may change flags if they
+// are not live.
+func (t *translator) poll(goff uint32, live bool) {
+	id := t.newSite(site{kind: sitePoll, goff: goff})
+	if live {
+		t.load32(s0, gs(offPending))
+		ok := t.jrcxz()
+		t.leave(id, sitePoll)
+		t.here(ok)
+		return
+	}
+	t.cmpMem32(gs(offPending), 0)
+	at := t.jcc(ccNE)
+	t.cold = append(t.cold, func() {
+		t.patchRel32(at, t.pos())
+		t.leave(id, sitePoll)
+	})
+}
+
+// Condition codes.
+const (
+	ccE  = 4
+	ccNE = 5
+	ccA  = 7
+)
+
+// vecPrologue sees to it that the vector registers are the host's.
+func (t *translator) vecPrologue() {
+	dead := gs(offVecDead)
+	for i := range t.n {
+		if t.insts[i].e.AVX {
+			dead = gs(offAVXDead)
+		}
+	}
+	t.load32(s0, dead)
+	ok := t.jrcxz()
+	t.b = append(t.b, 0xe8) // call
+	t.imm32(0)
+	t.jumpTo(t.pos()-4, t.e.loadVec)
+	t.load32(s0, dead)
+	loaded := t.jrcxz()
+	t.callout(t.r.goff)
+	t.here(ok)
+	t.here(loaded)
+}
