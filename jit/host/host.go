@@ -46,8 +46,7 @@
 //
 // Generated code must poll Pending in every loop, and leave when it is not
 // zero: while it runs, the garbage collector waits. After Enter has returned the
-// caller calls ClearYield; it then stops where Go stops any goroutine, at
-// the next call of a function.
+// caller calls Frame.Yield, where Go gets its turn.
 //
 // # What the rest of the program must not do
 //
@@ -57,7 +56,10 @@
 // handlers of its own in front of this one has to pass on what is not its own.
 package host
 
-import "sync/atomic"
+import (
+	"runtime"
+	"sync/atomic"
+)
 
 // A Frame is where generated code and Go meet: the start of the memory that GS
 // points to while generated code runs. It is made by NewFrame, off the Go heap;
@@ -126,10 +128,20 @@ const MaxArenas = 64
 // displacement reaches everything.
 const MaxArena = 1 << 30
 
-// ClearYield clears PendingYield and returns the other bits of Pending, which
-// stay set.
-func (f *Frame) ClearYield() uint32 {
-	return atomic.AndUint32(&f.Pending, ^PendingYield) &^ PendingYield
+// Yield gives Go the turn that PendingYield in Pending asks for, if it is set,
+// clears it, and returns the other bits, which stay set. It is called after each
+// Enter that may have ended because of Pending.
+//
+// The turn has to be given: a loop of Enter and a few inlined instructions has
+// no place where Go could take it, as it finds the thread in generated code
+// nearly every time.
+func (f *Frame) Yield() uint32 {
+	v := atomic.LoadUint32(&f.Pending)
+	if v&PendingYield != 0 {
+		v = atomic.AndUint32(&f.Pending, ^PendingYield)
+		runtime.Gosched()
+	}
+	return v &^ PendingYield
 }
 
 // Features are those of the host that a translator may want to know of.
