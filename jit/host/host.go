@@ -36,6 +36,23 @@
 // clears it for the signals above, but code that runs with AC set would meet the
 // other signals' handlers with it.
 //
+// # How it is used
+//
+//	err := host.Install()          // once
+//	a, err := host.NewArena(64 << 20)
+//	copy(a.Write[off:], code)      // ends in jmp gs:[OffExit]
+//	host.Serialize()
+//
+//	runtime.LockOSThread()         // for each CPU
+//	f, err := host.NewFrame(size)  // a Frame and size-FrameSize bytes of one's own
+//	f.FaultExit = a.Base + stub
+//	host.SetGS(f.Self)
+//	for {
+//		host.Enter(f, a.Base+off)
+//		pending := f.Yield()
+//		...
+//	}
+//
 // # The thread contract
 //
 // A goroutine that enters generated code has called runtime.LockOSThread and

@@ -4,7 +4,6 @@ package host
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"os/signal"
 	"reflect"
@@ -16,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"hotblock/internal/native"
 	"hotblock/internal/sighook"
 
 	"golang.org/x/sys/unix"
@@ -48,13 +48,17 @@ func TestNilPanics(t *testing.T) {
 // in front of Go's handlers, and the program gets what is sent to it.
 func TestNotify(t *testing.T) {
 	need(t)
-	_, _, handler := addrs()
+	handlers := map[unix.Signal]uintptr{}
 	c := make(chan os.Signal, 16)
 	check := func(when string) {
 		t.Helper()
 		for _, sig := range []unix.Signal{unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP, unix.SIGURG} {
-			if h, err := sighook.Handler(sig); err != nil || h != handler {
-				t.Errorf("%s: the handler of %s is %#x (%v), want %#x", when, unix.SignalName(sig), h, err, handler)
+			h, err := sighook.Handler(sig)
+			if handlers[sig] == 0 {
+				handlers[sig] = h
+			}
+			if err != nil || h != handlers[sig] {
+				t.Errorf("%s: the handler of %s is %#x (%v), not %#x", when, unix.SignalName(sig), h, err, handlers[sig])
 			}
 		}
 	}
@@ -74,6 +78,32 @@ func TestNotify(t *testing.T) {
 	}
 	signal.Stop(c)
 	check("after Stop")
+}
+
+// TestOtherHook has package native hook the same signals, in front of this
+// package's: each gets the faults of its own code.
+func TestOtherHook(t *testing.T) {
+	need(t)
+	s := newArena(t, 4096)
+	code := s.emit(0x0f, 0x0b) // ud2
+	stub := s.exit()
+	Serialize()
+	onFrame(t, func(f *Frame) {
+		f.FaultExit = stub
+		for range 3 {
+			if r := native.Run([]byte{0x90, 0x0f, 0x0b}, native.NewState()); r.Vector != 6 || r.Off != 1 {
+				t.Errorf("native code: %+v, want vector 6 at 1", r)
+			}
+			f.FaultRIP = 0
+			Enter(f, code)
+			if f.FaultRIP != code || f.FaultTrap != 6 {
+				t.Errorf("fault at %#x, vector %d; want %#x, 6", f.FaultRIP, f.FaultTrap, code)
+			}
+			if !nilPanics() {
+				t.Error("a nil dereference is no panic")
+			}
+		}
+	})
 }
 
 // TestTorture runs two threads of generated code with garbage in every register
@@ -137,21 +167,18 @@ func TestTorture(t *testing.T) {
 		enter(prologue(1), 0)
 		s.poll()
 		s.exit()
-		for _, code := range [][]byte{
-			{0x0f, 0x0b},                   // ud2
-			{0x88, 0x00},                   // mov [rax], al: non-canonical
-			{0x48, 0xf7, 0xf1},             // div rcx: overflow
-			{0xa2, 8, 0, 0, 0, 0, 0, 0, 0}, // mov [8], al
-			{0x41, 0xff, 0xe6},             // jmp r14: non-canonical, at the jump itself
-			{0x8e, 0xd8},                   // mov ds, eax: #GP with a selector
-			{0x65, 0x48, 0x8b, 0x24, 0x25, 0, 0, 0, 0, 0}, // filled in below: a bad stack pointer in a fault
+		for _, c := range [][2][]byte{ // what goes before, and what faults
+			{nil, {0x0f, 0x0b}},                   // ud2
+			{nil, {0x88, 0x00}},                   // mov [rax], al: non-canonical
+			{nil, {0x48, 0xf7, 0xf1}},             // div rcx: overflow
+			{nil, {0xa2, 8, 0, 0, 0, 0, 0, 0, 0}}, // mov [8], al
+			{nil, {0x41, 0xff, 0xe6}},             // jmp r14: non-canonical, reported at the jump
+			{nil, {0x8e, 0xd8}},                   // mov ds, eax: #GP with a selector
+			{{0x48, 0x89, 0xc4}, {0x50}},          // mov rsp, rax; push rax: #SS
 		} {
 			pc := prologue(uint64(len(entries)))
-			if code[0] == 0x65 {
-				s.emit(0x48, 0x89, 0xc4) // mov rsp, rax
-				code = []byte{0x50}      // push rax: #SS
-			}
-			enter(pc, s.emit(code...))
+			s.emit(c[0]...)
+			enter(pc, s.emit(c[1]...))
 			s.emit(0xcc)
 		}
 		enter(prologue(9), 0)
@@ -248,5 +275,5 @@ func TestTorture(t *testing.T) {
 	if got.Load() == 0 {
 		t.Error("no SIGUSR1 arrived")
 	}
-	t.Log(fmt.Sprintf("%d requests to stop, %d SIGUSR1", yield.Load(), got.Load()))
+	t.Logf("%d requests to stop, %d SIGUSR1", yield.Load(), got.Load())
 }
