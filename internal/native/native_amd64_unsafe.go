@@ -6,8 +6,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"sync"
-	"syscall"
 	"unsafe"
+
+	"hotblock/internal/sighook"
 
 	"golang.org/x/sys/cpu"
 	"golang.org/x/sys/unix"
@@ -41,7 +42,7 @@ var (
 	savedAX     uint64
 	codeLo      uintptr
 	codeHi      uintptr
-	oldHandlers [65]uintptr
+	oldHandlers sighook.Handlers
 )
 
 var (
@@ -58,11 +59,6 @@ var (
 func enter()
 func addrs() (exit, handler uintptr)
 func serialize()
-
-// sigaction is the kernel's struct of that name on amd64.
-type sigaction struct {
-	handler, flags, restorer, mask uintptr
-}
 
 func addrOf(b []byte) uintptr { return uintptr(unsafe.Pointer(&b[0])) }
 
@@ -95,21 +91,8 @@ func start() {
 	}
 	var handler uintptr
 	exitAddr, handler = addrs()
-	for _, sig := range []syscall.Signal{unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP} {
-		// Flags, mask and restorer stay those that Go's runtime chose: an
-		// alternate stack and all signals blocked.
-		var sa sigaction
-		_, _, e := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), 0, uintptr(unsafe.Pointer(&sa)), 8, 0, 0)
-		if e != 0 {
-			panic("native: rt_sigaction: " + e.Error())
-		}
-		oldHandlers[sig] = sa.handler
-		sa.handler = handler
-		_, _, e = unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&sa)), 0, 8, 0, 0)
-		if e != 0 {
-			panic("native: rt_sigaction: " + e.Error())
-		}
-	}
+	must("signal handlers", sighook.Chain(handler, &oldHandlers,
+		unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP))
 	started = true
 }
 

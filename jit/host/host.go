@@ -36,6 +36,23 @@
 // clears it for the signals above, but code that runs with AC set would meet the
 // other signals' handlers with it.
 //
+// # How it is used
+//
+//	err := host.Install()          // once
+//	a, err := host.NewArena(64 << 20)
+//	copy(a.Write[off:], code)      // ends in jmp gs:[OffExit]
+//	host.Serialize()
+//
+//	runtime.LockOSThread()         // for each CPU
+//	f, err := host.NewFrame(size)  // a Frame and size-FrameSize bytes of one's own
+//	f.FaultExit = a.Base + stub
+//	host.SetGS(f.Self)
+//	for {
+//		host.Enter(f, a.Base+off)
+//		pending := f.Yield()
+//		...
+//	}
+//
 // # The thread contract
 //
 // A goroutine that enters generated code has called runtime.LockOSThread and
@@ -46,8 +63,7 @@
 //
 // Generated code must poll Pending in every loop, and leave when it is not
 // zero: while it runs, the garbage collector waits. After Enter has returned the
-// caller calls ClearYield; it then stops where Go stops any goroutine, at
-// the next call of a function.
+// caller calls Frame.Yield, where Go gets its turn.
 //
 // # What the rest of the program must not do
 //
@@ -57,7 +73,10 @@
 // handlers of its own in front of this one has to pass on what is not its own.
 package host
 
-import "sync/atomic"
+import (
+	"runtime"
+	"sync/atomic"
+)
 
 // A Frame is where generated code and Go meet: the start of the memory that GS
 // points to while generated code runs. It is made by NewFrame, off the Go heap;
@@ -126,10 +145,20 @@ const MaxArenas = 64
 // displacement reaches everything.
 const MaxArena = 1 << 30
 
-// ClearYield clears PendingYield and returns the other bits of Pending, which
-// stay set.
-func (f *Frame) ClearYield() uint32 {
-	return atomic.AndUint32(&f.Pending, ^PendingYield) &^ PendingYield
+// Yield gives Go the turn that PendingYield in Pending asks for, if it is set,
+// clears it, and returns the other bits, which stay set. It is called after each
+// Enter that may have ended because of Pending.
+//
+// The turn has to be given: a loop of Enter and a few inlined instructions has
+// no place where Go could take it, as it finds the thread in generated code
+// nearly every time.
+func (f *Frame) Yield() uint32 {
+	v := atomic.LoadUint32(&f.Pending)
+	if v&PendingYield != 0 {
+		v = atomic.AndUint32(&f.Pending, ^PendingYield)
+		runtime.Gosched()
+	}
+	return v &^ PendingYield
 }
 
 // Features are those of the host that a translator may want to know of.

@@ -10,12 +10,14 @@ import (
 	"sync/atomic"
 	"unsafe"
 
+	"hotblock/internal/sighook"
+
 	"golang.org/x/sys/cpu"
 	"golang.org/x/sys/unix"
 )
 
 // Unsafe is used here for addresses of mapped memory, which the garbage
-// collector neither moves nor frees, and for the argument of rt_sigaction.
+// collector neither moves nor frees.
 
 // Enter jumps to code, an address in an arena, with GS pointing at f, and
 // returns when that code jumps to f.Exit. It allocates nothing and uses
@@ -40,10 +42,10 @@ func Enter(f *Frame, code uintptr)
 // no x86 CPU needs it as its caches are coherent by physical address and code
 // that is new is not in its pipeline.
 //
-// It is an IRET to itself, as in the kernel's sync_core: about 20 ns. CPUID,
+// It is an IRET to itself, as in the kernel's sync_core: about 40 ns. CPUID,
 // the usual choice, traps in a virtual machine and takes microseconds. It
 // concerns only the calling thread: other threads that run code which is being
-// changed need one of their own, and any return from the kernel is one.
+// changed need one of their own; a return from an interrupt or a fault is one.
 func Serialize()
 
 func setGSBase(base uintptr) // WRGSBASE
@@ -66,7 +68,7 @@ var (
 	runSize    uintptr
 	exitLo     uintptr // what Frame.Exit points to
 	exitSize   uintptr
-	oldHandler [65]uintptr // by signal number
+	oldHandler sighook.Handlers
 )
 
 var arenaMu sync.Mutex // for changes of arenaTable
@@ -269,42 +271,14 @@ func Install() error {
 	return installErr
 }
 
-// sigaction is the kernel's struct of that name on amd64.
-type sigaction struct {
-	handler, flags, restorer, mask uintptr
-}
-
-func rtSigaction(sig unix.Signal, act, old *sigaction) error {
-	_, _, e := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig),
-		uintptr(unsafe.Pointer(act)), uintptr(unsafe.Pointer(old)), unsafe.Sizeof(act.mask), 0, 0)
-	if e != 0 {
-		return fmt.Errorf("host: rt_sigaction(%s): %w", unix.SignalName(sig), e)
-	}
-	return nil
-}
-
 func install() error {
 	run, exit, handler := addrs()
 	runLo, runSize = run, funcSize(run)
 	exitLo, exitSize = exit, funcSize(exit)
-	signals := []unix.Signal{unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP, unix.SIGURG}
-	acts := make([]sigaction, len(signals))
-	for i, sig := range signals {
-		if err := rtSigaction(sig, nil, &acts[i]); err != nil {
-			return err
-		}
-		if h := acts[i].handler; h <= 1 { // SIG_DFL, SIG_IGN
-			return fmt.Errorf("host: %s has no handler of Go's to stand in front of", unix.SignalName(sig))
-		}
-		oldHandler[sig] = acts[i].handler
-	}
-	for i, sig := range signals {
-		// Flags, mask and restorer stay those that Go's runtime chose: a stack of
-		// the signals' own, all signals blocked.
-		acts[i].handler = handler
-		if err := rtSigaction(sig, &acts[i], nil); err != nil {
-			return err
-		}
+	err := sighook.Chain(handler, &oldHandler,
+		unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP, unix.SIGURG)
+	if err != nil {
+		return fmt.Errorf("host: %w", err)
 	}
 	return nil
 }

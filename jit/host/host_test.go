@@ -491,22 +491,34 @@ func wait(t *testing.T, c chan struct{}, what string) {
 	}
 }
 
-// spin enters code on a thread of its own and returns the Frame, and a channel
-// that is closed when the code has left.
+// testStop is the bit of Pending that ends the tests' loops.
+const testStop = 1
+
+// spin runs code on a thread of its own, again and again until testStop is set
+// in Pending. It returns the Frame, and a channel that is closed when the loop
+// has ended.
 func spin(t *testing.T, code uintptr) (*Frame, chan struct{}) {
-	started := make(chan *Frame)
+	f, err := NewFrame(userSize)
+	if err != nil {
+		t.Fatal(err)
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		onFrame(t, func(f *Frame) {
-			started <- f
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		SetGS(f.Self)
+		defer SetGS(0)
+		for f.Yield()&testStop == 0 {
 			Enter(f, code)
-			if f.ClearYield() != 0 && f.Pending&PendingYield != 0 {
-				t.Errorf("Pending = %#x after ClearYield", f.Pending)
-			}
-		})
+		}
 	}()
-	return <-started, done
+	t.Cleanup(func() {
+		if err := f.Free(); err != nil {
+			t.Error(err)
+		}
+	})
+	return f, done
 }
 
 func TestPoll(t *testing.T) {
@@ -517,12 +529,12 @@ func TestPoll(t *testing.T) {
 	Serialize()
 	t.Run("store", func(t *testing.T) {
 		f, done := spin(t, code)
-		atomic.OrUint32(&f.Pending, 4)
+		atomic.OrUint32(&f.Pending, testStop)
 		wait(t, done, "a loop that polls")
 	})
 	t.Run("collector", func(t *testing.T) {
+		f, done := spin(t, code)
 		for range 20 {
-			f, done := spin(t, code)
 			for atomic.LoadUint32(&f.Inside) == 0 {
 				runtime.Gosched()
 			}
@@ -532,7 +544,15 @@ func TestPoll(t *testing.T) {
 				close(gc)
 			}()
 			wait(t, gc, "runtime.GC beside a loop that polls")
-			wait(t, done, "a loop that polls")
 		}
+		atomic.OrUint32(&f.Pending, testStop)
+		wait(t, done, "a loop that polls")
 	})
+}
+
+func TestYield(t *testing.T) {
+	f := &Frame{Pending: PendingYield | 6}
+	if v := f.Yield(); v != 6 || f.Pending != 6 {
+		t.Errorf("Yield = %#x and leaves %#x, want 6 and 6", v, f.Pending)
+	}
 }
