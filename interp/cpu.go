@@ -91,28 +91,29 @@ type CPU struct {
 	ID, NumCPUs uint32
 	Log         *Log
 
-	code     [numModes]map[pageKey]*codePage
-	cross    map[crossKey]*crossing
-	liveOps  int // decoded and kept: see maxLiveOps
-	tr       Translator
-	hotAt    uint64 // times a block is entered before it is translated
-	stats    Stats
-	stepping bool   // run string instructions one iteration at a time
-	dbTrap   uint64 // DR6 bits to report after this instruction
-	dbActive bool   // DR7 or TF ask for stepping
-	fault    fault  // storage for the fault being raised
-	waiting  bool   // for a start-up IPI
-	sipiVec  atomic.Uint32
-	wake     chan struct{}
-	invList  invalidations
-	scratch  []Op
-	insts    [maxBlock]decode.Inst // of the block being decoded
-	ssOp     Op                    // see stackOp
-	exitCode Exit
-	vec      uint8     // which vector instructions may run: see updateVec
-	feats    []bool    // of the model, by decode's feature numbers
-	vtmp     simd.V256 // operands of vector instructions that are in memory
-	shutdown bool
+	code      [numModes]map[pageKey]*codePage
+	cross     map[crossKey]*crossing
+	liveOps   int // decoded and kept: see maxLiveOps
+	tr        Translator
+	hotAt     uint64     // times a block is entered before it is translated
+	rehearsal *Rehearsal // while one goes on
+	stats     Stats
+	stepping  bool   // run string instructions one iteration at a time
+	dbTrap    uint64 // DR6 bits to report after this instruction
+	dbActive  bool   // DR7 or TF ask for stepping
+	fault     fault  // storage for the fault being raised
+	waiting   bool   // for a start-up IPI
+	sipiVec   atomic.Uint32
+	wake      chan struct{}
+	invList   invalidations
+	scratch   []Op
+	insts     [maxBlock]decode.Inst // of the block being decoded
+	ssOp      Op                    // see stackOp
+	exitCode  Exit
+	vec       uint8     // which vector instructions may run: see updateVec
+	feats     []bool    // of the model, by decode's feature numbers
+	vtmp      simd.V256 // operands of vector instructions that are in memory
+	shutdown  bool
 }
 
 // Stats counts what a CPU did.
@@ -241,6 +242,10 @@ func (c *CPU) Refresh() {
 
 // Run executes until the CPU is stopped or shuts down.
 func (c *CPU) Run() Exit {
+	if c.tr != nil {
+		c.tr.Begin()
+		defer c.tr.End()
+	}
 	for {
 		if c.Shadow && !c.Halted && !c.waiting && c.pending.Load()&(reqStop|reqReset) == 0 {
 			// One more instruction before interrupts are looked at, whether or

@@ -307,6 +307,11 @@ func (c *CPU) updatePrivilege() {
 	}
 }
 
+// checksAlignment reports whether data accesses raise #AC.
+func (c *CPU) checksAlignment() bool {
+	return c.tlb == &c.sh.tlbs[tlbChecked] && c.rehearsal == nil
+}
+
 func canonical(va uint64) bool { return uint64(int64(va)<<(64-x86.LinBits)>>(64-x86.LinBits)) == va }
 
 // checkCanonical raises #GP(0), or #SS(0) for an access through SS.
@@ -346,7 +351,7 @@ func (c *CPU) resolve(o *Op, va uint64, size uint, acc mmu.Access) place {
 	c.checkCanonical(o, va)
 	if c.CPL == 3 {
 		acc |= mmu.User
-		if c.tlb == &c.sh.tlbs[tlbChecked] && size > 1 && size <= 8 && va&uint64(size-1) != 0 && acc&mmu.Implicit == 0 {
+		if c.checksAlignment() && size > 1 && size <= 8 && va&uint64(size-1) != 0 && acc&mmu.Implicit == 0 {
 			c.raise(o, x86.ExcAC, 0)
 		}
 	}
@@ -360,6 +365,10 @@ func (c *CPU) resolve(o *Op, va uint64, size uint, acc mmu.Access) place {
 	}
 	t.PA &= c.physMask
 	p := c.placeOf(t.PA)
+	if c.rehearsal != nil {
+		c.rehearse(va, size, acc, p)
+		return p
+	}
 	watched := false
 	if c.DR[7]&0xff != 0 {
 		watched = c.checkDataBreakpoint(va, size, acc)
@@ -406,7 +415,7 @@ func (c *CPU) loadSlow(o *Op, va uint64, size uint, acc mmu.Access) uint64 {
 	mask := c.accessMask(acc)
 	va &= mask
 	if va&(mmu.PageSize-1)+uint64(size) > mmu.PageSize {
-		if c.tlb == &c.sh.tlbs[tlbChecked] && acc&mmu.Implicit == 0 {
+		if c.checksAlignment() && acc&mmu.Implicit == 0 {
 			c.raise(o, x86.ExcAC, 0)
 		}
 		n := uint(mmu.PageSize - va&(mmu.PageSize-1))
@@ -441,7 +450,7 @@ func (c *CPU) storeSlow(o *Op, va uint64, size uint, v uint64, acc mmu.Access) {
 	va &= mask
 	acc |= mmu.Write
 	if va&(mmu.PageSize-1)+uint64(size) > mmu.PageSize {
-		if c.tlb == &c.sh.tlbs[tlbChecked] && acc&mmu.Implicit == 0 {
+		if c.checksAlignment() && acc&mmu.Implicit == 0 {
 			c.raise(o, x86.ExcAC, 0)
 		}
 		n := uint(mmu.PageSize - va&(mmu.PageSize-1))

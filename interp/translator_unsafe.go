@@ -26,6 +26,9 @@ const NativeSize = 4 << 20
 // A Translator runs blocks as host code. All methods but Poke are called on the
 // CPU's goroutine.
 type Translator interface {
+	// Begin and End are called around a CPU's Run, on its goroutine.
+	Begin()
+	End()
 	// Translate makes host code of the block, and returns what Run is to be
 	// called with, or 0 if the block stays with the interpreter.
 	Translate(b Block) (entry uint64)
@@ -53,6 +56,14 @@ func (p *codePage) Bytes() []byte { return p.bytes }
 
 // MarkUsed says that bytes off to off+n-1 of the page have been translated.
 func (p *codePage) MarkUsed(off, n uint64) { p.markUsed(off, n) }
+
+// Untranslate makes the block at off count again, after the translator has
+// forgotten what it made of it.
+func (p *codePage) Untranslate(off uint64) {
+	if o := p.head(off); o != nil && o.entry != 0 {
+		o.entry, o.imm, o.fn = 0, 0, opHead
+	}
+}
 
 // Block is what a translator is asked for.
 type Block struct {
@@ -174,11 +185,27 @@ func (c *CPU) FillTLB(va uint64, write bool) bool {
 	return c.fillFrom(c.tlb, va, write, &t, p)
 }
 
-// Enabled reports whether the CPU model has the features of an encoding.
-func (c *CPU) Enabled(feature uint8) bool { return c.enabled(feature) }
+// Executes reports whether the CPU model has the features that an instruction
+// needs, so that it is not undefined.
+func (c *CPU) Executes(x *decode.Inst) bool {
+	h := &handlers[x.Op]
+	return (h.fn != nil || h.vec != nil) && c.enabled(x.Feature) && (h.feat == "" || c.Model.Has(h.feat))
+}
+
+// OpFeature is the CPUID feature that a mnemonic needs beside that of its
+// encoding, or "".
+func OpFeature(op decode.Op) string { return handlers[op].feat }
 
 // DecodeMode is the size of the current code.
 func (c *CPU) DecodeMode() decode.Mode { return c.mode.decodeMode() }
+
+// SSEEnabled and AVXEnabled report whether SSE and VEX-encoded vector
+// instructions can run without an exception for the state of the control
+// registers.
+func (c *CPU) SSEEnabled() bool { return c.vec&vecSSE != 0 }
+
+// AVXEnabled is like SSEEnabled.
+func (c *CPU) AVXEnabled() bool { return c.vec&vecAVX != 0 }
 
 // ArithFlags computes the six status flags.
 func (c *CPU) ArithFlags() uint64 { return c.flags() }
@@ -245,6 +272,7 @@ func (c *CPU) heated(o *Op) *Op {
 	p := c.it.e[lin>>12&(fetchSize-1)].page
 	o.entry = c.tr.Translate(Block{p, lin & pageMask, lin, v})
 	if o.entry == 0 {
+		o.fn = opHeadKept
 		return o.next
 	}
 	if p.head(lin&pageMask) != o {
@@ -254,6 +282,17 @@ func (c *CPU) heated(o *Op) *Op {
 	o.fn = opNative
 	c.tr.Run(o.entry)
 	return nil
+}
+
+// opHeadKept is the head of a block that the translator leaves to the
+// interpreter.
+func opHeadKept(c *CPU, o *Op) *Op {
+	if c.pending.Load() != 0 {
+		c.RIP = c.ripAt(o.off)
+		return nil
+	}
+	c.stats.Instructions += uint64(o.n)
+	return o.next
 }
 
 // opNative begins a block that has been translated.

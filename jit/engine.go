@@ -10,7 +10,6 @@ import (
 	"hotblock/interp"
 	"hotblock/jit/host"
 	"hotblock/x86"
-	"hotblock/x86/decode"
 )
 
 // Engine is the translator of one CPU.
@@ -20,8 +19,8 @@ type Engine struct {
 	sh    *sharedMem
 	cfg   Config
 
-	hostHas []bool // of decode's features, what the host executes
-	hostAVX bool
+	hostHas, hostOps []bool // decode's features, and mnemonics, that the host executes
+	hostAVX          bool
 
 	// Host offsets in the arena.
 	enter, fault, loadVec int32
@@ -36,15 +35,6 @@ type Engine struct {
 	mode32  interp.Variant       // what the jump cache of 32-bit code is for
 	stats   Stats
 }
-
-// Config is how an Engine translates.
-type Config struct {
-	Threshold uint64 // times a block is entered before it is translated, at least 1
-	CacheSize int    // of the code cache, in bytes
-}
-
-// DefaultConfig is what measurements recommend.
-var DefaultConfig = Config{Threshold: 16, CacheSize: 64 << 20}
 
 // reasonFault is the reason of an exit by a fault; the others are the kinds of
 // site.
@@ -62,6 +52,7 @@ type Stats struct {
 	Links        uint64
 	Dropped      uint64 // regions, because their code was written
 	Flushes      uint64 // of the code cache
+	Verified     uint64 // runs of regions that were compared
 }
 
 // New makes a CPU translate. It must be called before anything else knows the
@@ -83,7 +74,7 @@ func New(c *interp.CPU, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{cpu: c, arena: arena, sh: sharedOf(frame), cfg: cfg}
-	e.hostHas = hostFeatures()
+	e.hostHas, e.hostOps = hostFeatures(c.Model)
 	e.hostAVX = host.HostFeatures().AVX
 	x := &e.sh.context
 	x.State = stateAddr(c)
@@ -91,7 +82,9 @@ func New(c *interp.CPU, cfg Config) (*Engine, error) {
 	x.VecDead, x.AVXDead = 1, 1
 	x.HostMXCSR = 0x1f80
 	for i := range e.sh.jump {
-		e.sh.jump[i][0].ntag = 1 // entry 0 is taken while something is pending: it never matches an even... see flushJump
+		for n := range e.sh.jump[i] {
+			e.sh.jump[i][n].ntag = invalidJump
+		}
 	}
 	e.makeStubs()
 	frame.FaultExit = arena.Base + uintptr(e.fault)
@@ -223,7 +216,7 @@ func (e *Engine) kill(r *region) {
 			je.ntag = invalidJump
 		}
 	}
-	r.in, r.edges, r.jumps = nil, nil, nil
+	r.in, r.jumps = nil, nil
 }
 
 // invalidJump is a tag that no address matches: minus a non-canonical address.
@@ -329,80 +322,112 @@ func (e *Engine) out(ip uint64) {
 
 // Run implements interp.Translator.
 func (e *Engine) Run(entry uint64) {
+	if e.cfg.Verify {
+		e.runVerified(e.regions[entry-1])
+		return
+	}
 	c, x := e.cpu, &e.sh.context
 	r := e.regions[entry-1]
 	e.in()
 	target := r.direct
 	x.RBase = c.RIP - uint64(r.goff)
 	for {
-		e.stats.Entries++
-		x.Target = uint64(e.arena.Base) + uint64(target)
-		atomic.StoreUint64(&x.PollMask, jumpMask)
-		if atomic.LoadUint32(&x.Pending) != 0 {
-			atomic.StoreUint64(&x.PollMask, 0)
-		}
-		host.Enter(&x.Frame, e.arena.Base+uintptr(e.enter))
-		e.stats.Exits[x.Reason]++
-		if x.Reason == reasonFault {
-			e.out(e.faultIP())
-			if target = e.step(); target < 0 {
+		e.call(target)
+		ip, interpret := e.exit()
+		switch {
+		case ip == retryIP:
+			target = e.sites[x.Site].retry
+			continue
+		case interpret:
+			e.out(ip)
+			c.Interpret()
+			if c.Attention() {
 				return
 			}
-			continue
-		}
-		s := &e.sites[x.Site]
-		ip := x.RBase + uint64(int64(int32(s.goff)))
-		if s.region.variant&interp.Variant64 == 0 {
-			ip = uint64(uint32(ip))
-		}
-		switch siteKind(x.Reason) {
-		case siteEdge:
+			if r = e.region(); r == nil {
+				return
+			}
+			e.in()
+		default:
 			c.RIP = ip
-			if t := e.region(); t != nil && x.Pending == 0 {
-				e.link(uint32(x.Site), t)
-				x.EntryFlags = packFlags(x.Flags)
-				target = t.direct
-				continue
-			}
-			e.out(ip)
-			return
-		case sitePoll:
-			e.out(ip)
-			return
-		case siteIndirect:
-			va := x.Indirect
-			if s.region.variant&interp.Variant64 != 0 && uint64(int64(va)<<16>>16) != va || s.region.variant&interp.Variant64 == 0 && va>>32 != 0 {
-				x.R[x86.RSP] += uint64(int64(s.undo))
+			if r = e.region(); r == nil || !e.goOn() {
 				e.out(ip)
-				if target = e.step(); target < 0 {
-					return
-				}
-				continue
+				return
 			}
-			c.RIP = va
-			if t := e.region(); t != nil && x.Pending == 0 {
-				e.fillJump(va, t)
-				x.RBase = va - uint64(t.goff)
-				x.EntryFlags = packFlags(x.Flags)
-				target = t.direct
-				continue
+			switch siteKind(x.Reason) {
+			case siteEdge:
+				e.link(uint32(x.Site), r)
+			case siteIndirect:
+				e.fillJump(ip, r)
 			}
-			e.out(va)
-			return
-		case siteMiss:
-			va := e.address(&s.ref, s.region.variant)
-			if va&(pageSize-1)+uint64(s.size) <= pageSize && c.FillTLB(va, s.write) {
-				e.stats.Filled++
-				x.EntryFlags = packFlags(x.Flags)
-				target = s.retry
-				continue
-			}
+			x.EntryFlags = packFlags(x.Flags)
 		}
-		e.out(ip)
-		if target = e.step(); target < 0 {
-			return
-		}
+		target = r.direct
+		x.RBase = c.RIP - uint64(r.goff)
 	}
+}
+
+// call runs translated code from a host offset on, with the guest's state in the
+// context, until it leaves.
+func (e *Engine) call(target int32) {
+	x := &e.sh.context
+	e.stats.Entries++
+	x.Target = uint64(e.arena.Base) + uint64(target)
+	atomic.StoreUint64(&x.PollMask, jumpMask)
+	if atomic.LoadUint32(&x.Pending) != 0 {
+		atomic.StoreUint64(&x.PollMask, 0)
+	}
+	host.Enter(&x.Frame, e.arena.Base+uintptr(e.enter))
+	e.stats.Exits[x.Reason]++
+}
+
+// retryIP stands for no instruction pointer: the access is to be tried again.
+const retryIP = 1 << 63
+
+// exit says where the guest is after an exit, and whether the interpreter is to
+// run the instruction there.
+func (e *Engine) exit() (ip uint64, interpret bool) {
+	x := &e.sh.context
+	if x.Reason == reasonFault {
+		return e.faultIP(), true
+	}
+	s := &e.sites[x.Site]
+	v := s.region.variant
+	ip = x.RBase + uint64(int64(int32(s.goff)))
+	if v&interp.Variant64 == 0 {
+		ip = uint64(uint32(ip))
+	}
+	switch siteKind(x.Reason) {
+	case siteCallout:
+		return ip, true
+	case siteIndirect:
+		va := x.Indirect
+		if v&interp.Variant64 != 0 && uint64(int64(va)<<16>>16) != va {
+			// The jump itself faults.
+			x.R[x86.RSP] += uint64(int64(s.undo))
+			return ip, true
+		}
+		return va, false
+	case siteMiss:
+		va := e.address(&s.ref, v)
+		if va&(pageSize-1)+uint64(s.size) <= pageSize && e.cpu.FillTLB(va, s.write) {
+			e.stats.Filled++
+			x.EntryFlags = packFlags(x.Flags)
+			return retryIP, false
+		}
+		return ip, true
+	}
+	return ip, false
+}
+
+// goOn gives Go's scheduler its turn if it asked, and reports whether nothing
+// else is pending.
+func (e *Engine) goOn() bool {
+	p := atomic.LoadUint32(&e.sh.Pending)
+	if p&host.PendingYield != 0 {
+		p = e.sh.Yield()
+	}
+	return p == 0
 }
 
 // region returns the region at the CPU's RIP for its present state, or nil.
@@ -411,23 +436,6 @@ func (e *Engine) region() *region {
 		return e.regions[n-1]
 	}
 	return nil
-}
-
-// step has the interpreter run the instruction at RIP, and returns where to go on
-// in translated code, or -1.
-func (e *Engine) step() int32 {
-	c := e.cpu
-	c.Interpret()
-	if c.Attention() {
-		return -1
-	}
-	r := e.region()
-	if r == nil {
-		return -1
-	}
-	e.in()
-	e.sh.RBase = c.RIP - uint64(r.goff)
-	return r.direct
 }
 
 // link makes an edge lead directly to a region.
@@ -482,5 +490,3 @@ func (e *Engine) faultIP() uint64 {
 	}
 	return x.RBase + uint64(r.insts[j].goff)
 }
-
-var _ = decode.NoReg

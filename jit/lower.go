@@ -35,7 +35,7 @@ func (t *translator) canDo(g *ginst) bool {
 	}
 	switch e.Class {
 	case decode.ClassPlain:
-		if e.X87 || e.BitString || x.VIndex.Kind != decode.None || !t.e.hostHas[x.Feature] {
+		if e.X87 || e.BitString || x.VIndex.Kind != decode.None || !t.e.hostHas[x.Feature] || !t.e.hostOps[x.Op] {
 			return false
 		}
 		if e.Mem == decode.AccessAddress {

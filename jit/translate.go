@@ -20,6 +20,7 @@ package jit
 
 import (
 	"hotblock/interp"
+	"hotblock/jit/host"
 	"hotblock/x86"
 	"hotblock/x86/decode"
 )
@@ -67,6 +68,7 @@ type region struct {
 	page     *interp.CodePage
 	variant  interp.Variant
 	off      uint32 // in the page, of its first instruction
+	size     uint32 // in bytes of guest code
 	goff     uint32 // of the same in the granule
 	host     int32  // start in the arena
 	end      int32
@@ -74,8 +76,9 @@ type region struct {
 	direct   int32 // and of that for edges
 	vec      bool
 	dead     bool
+	entry    uint64   // what the interpreter knows it by
 	in       []uint32 // edges that may be linked to it
-	edges    []uint32 // its own
+	jumps    []uint32 // entries of jump caches that may lead to it: cache<<16 | index
 	insts    []instMap
 }
 
@@ -83,6 +86,10 @@ type region struct {
 type instMap struct {
 	host int32  // of its first byte, relative to the region's
 	goff uint32 // in the granule
+
+	// For verification: flags that the code keeps up to here, and what the
+	// instruction does to them.
+	live, defined, undefined uint16
 }
 
 // A ref is a guest memory reference: base + index<<scale + disp + segment base.
@@ -160,7 +167,7 @@ func (t *translator) collect(b interp.Block) bool {
 	t.n, t.ends = 0, false
 	for t.n < maxRegion && off < pageSize {
 		g := &t.insts[t.n]
-		if decode.Decode(code[off:], mode, &g.x) != nil || !t.e.cpu.Enabled(g.x.Feature) {
+		if decode.Decode(code[off:], mode, &g.x) != nil || !t.e.cpu.Executes(&g.x) {
 			break
 		}
 		g.off = off
@@ -234,11 +241,12 @@ func (t *translator) emit() {
 	for i := 0; i < len(t.cold); i++ {
 		t.cold[i]()
 	}
-	last := t.next
-	r.page.MarkUsed(uint64(r.off), uint64(last-r.off))
+	r.size = t.next - r.off
+	r.page.MarkUsed(uint64(r.off), uint64(r.size))
 	r.insts = make([]instMap, t.n)
 	for i := range t.n {
-		r.insts[i] = instMap{t.insts[i].host, t.goff + t.insts[i].off}
+		g := &t.insts[i]
+		r.insts[i] = instMap{g.host, t.goff + g.off, g.live, g.e.FlagsWritten, (g.e.FlagsUndefined | g.e.FlagsMaybe) & arith}
 	}
 }
 
@@ -275,7 +283,6 @@ func (t *translator) edge(at int, goff uint32) {
 		return
 	}
 	id := t.newSite(site{kind: siteEdge, goff: goff, retry: t.r.host + int32(at)})
-	t.r.edges = append(t.r.edges, id)
 	t.cold = append(t.cold, func() {
 		t.patchRel32(at, t.pos())
 		t.e.sites[id].stub = t.r.host + int32(t.pos())
@@ -313,7 +320,7 @@ func (t *translator) indirect(undo int8) {
 	id := t.newSite(site{kind: siteIndirect, undo: undo, goff: t.goff + t.cur.off})
 	jump := t.e.jumpOffset(t.v)
 	t.lea(s2, mem{base: s1, index: s1})
-	t.pext(s2, s2, gs(offPollMask))
+	t.pext(s2, s2, gs(host.OffPollMask))
 	t.load(s0, gsx(s2, jump))
 	t.lea(s0, mem{base: s0, index: s1})
 	hit := t.jrcxz()
@@ -332,13 +339,13 @@ func (t *translator) callout(goff uint32) {
 func (t *translator) poll(goff uint32, live bool) {
 	id := t.newSite(site{kind: sitePoll, goff: goff})
 	if live {
-		t.load32(s0, gs(offPending))
+		t.load32(s0, gs(host.OffPending))
 		ok := t.jrcxz()
 		t.leave(id, sitePoll)
 		t.here(ok)
 		return
 	}
-	t.cmpMem32(gs(offPending), 0)
+	t.cmpMem32(gs(host.OffPending), 0)
 	at := t.jcc(ccNE)
 	t.cold = append(t.cold, func() {
 		t.patchRel32(at, t.pos())

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"hotblock/devices/chardev"
+	"hotblock/jit"
 )
 
 // Defaults of a Config.
@@ -24,7 +25,8 @@ const (
 type Config struct {
 	Name    string // for people; may be empty
 	Machine string // "pc"
-	Accel   string // the engine: "interp"
+	Accel   string // the engine: "interp" or "jit"
+	JIT     jit.Config
 	CPU     string // QEMU's -cpu argument: a model, then features to add and take away
 	CPUs    int    // 1
 	RAM     uint64 // bytes, a whole number of 4 KiB pages, at least 1 MiB
@@ -70,7 +72,7 @@ type Config struct {
 
 // DefaultConfig is the PC of an empty command line.
 func DefaultConfig() *Config {
-	return &Config{Machine: "pc", Accel: DefaultAccel, CPU: DefaultCPU, CPUs: 1, RAM: DefaultRAM, ACPI: true, VGA: true,
+	return &Config{Machine: "pc", Accel: DefaultAccel, JIT: jit.DefaultConfig, CPU: DefaultCPU, CPUs: 1, RAM: DefaultRAM, ACPI: true, VGA: true,
 		DebugConPort: DebugConPort, Boot: BootOrder{Order: "cd"}}
 }
 

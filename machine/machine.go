@@ -14,6 +14,7 @@ import (
 	"hotblock/devices/chardev"
 	"hotblock/devices/debugport"
 	"hotblock/interp"
+	"hotblock/jit"
 	"hotblock/mmu"
 	"hotblock/x86"
 )
@@ -22,6 +23,7 @@ import (
 type Machine struct {
 	Board *Board
 	CPU   *interp.CPU
+	JIT   *jit.Engine // nil where the interpreter runs all
 
 	cfg   *Config
 	clock clock
@@ -55,7 +57,9 @@ func New(cfg *Config) (_ *Machine, err error) {
 	if m.Board, err = NewBoard(bc); err != nil {
 		return nil, err
 	}
-	m.connectCPU(model)
+	if err := m.connectCPU(model); err != nil {
+		return nil, err
+	}
 	if d := cfg.DebugExit; d != nil && d.Port != 0xf4 && d.Port != 0x501 {
 		exit := debugport.Exit{Do: bc.OnExit}
 		exit.Attach(m.Board.Ports, d.Port, int(d.Size))
@@ -156,11 +160,17 @@ type clock struct{ board *BoardConfig }
 func (c clock) tsc() uint64 { return uint64(c.board.Clock.Now()) }
 
 // connectCPU makes the CPU and joins it to the board.
-func (m *Machine) connectCPU(model *x86.Model) {
+func (m *Machine) connectCPU(model *x86.Model) error {
 	b := m.Board
 	m.clock.board = &b.cfg
 	c := interp.New(b.Mem, model)
 	m.CPU = c
+	if m.cfg.Accel == "jit" {
+		var err error
+		if m.JIT, err = jit.New(c, m.cfg.JIT); err != nil {
+			return err
+		}
+	}
 	apic := b.LAPIC(0)
 	c.Ports = b.Ports
 	c.Int = apic
@@ -176,6 +186,7 @@ func (m *Machine) connectCPU(model *x86.Model) {
 	b.Connect(0, c)
 	c.OnTSCChange = apic.TSCChanged
 	c.FERR = b.FERR
+	return nil
 }
 
 // load puts what the machine boots into its memory.

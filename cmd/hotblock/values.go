@@ -175,8 +175,8 @@ func printColumns(w io.Writer, names []string) {
 }
 
 const accelHelp = `Engines:
-  interp   interpreter, on every host (the default)
-  jit      translator to host code (not there yet)
+  interp   interpreter, on every host
+  jit      interpreter and translator of hot code to host code, on Linux on amd64
   tcg      QEMU's name for translation in software; means the default
 `
 
@@ -194,11 +194,21 @@ func applyAccel(c *command, v string) error {
 		case "tcg":
 			c.cfg.Accel = machine.DefaultAccel
 		case "jit":
-			return errors.New("the translator is not there yet; use -accel interp")
+			c.cfg.Accel = "jit"
 		case "kvm", "hvf", "whpx", "xen", "nvmm":
 			return fmt.Errorf("hardware virtualisation is not used; -accel help lists the engines")
 		default:
 			return fmt.Errorf("unknown engine %s%s; -accel help lists them", quote(kv.val), nearest(kv.val, []string{"interp", "jit", "tcg"}, ""))
+		}
+	}
+	return nil
+}
+
+// applyJIT reads how the translator works; package jit knows the keys.
+func applyJIT(c *command, v string) error {
+	for _, kv := range keyVals(v, "") {
+		if err := c.cfg.JIT.Set(kv.key, kv.val); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -169,6 +169,9 @@ type Features struct {
 	ADX      bool
 	POPCNT   bool
 	LZCNT    bool
+	MOVBE    bool
+	SHA      bool
+	F16C     bool // only where AVX is
 	AVX      bool // AVX and AVX2 only where the system saves YMM registers
 	AVX2     bool
 	FMA      bool

@@ -92,11 +92,22 @@ func init() {
 		BMI2:   cpu.X86.HasBMI2,
 		ADX:    cpu.X86.HasADX,
 		POPCNT: cpu.X86.HasPOPCNT,
-		LZCNT:  hasLZCNT(),
 		AVX:    cpu.X86.HasAVX,
 		AVX2:   cpu.X86.HasAVX2,
 		FMA:    cpu.X86.HasFMA,
 		ERMS:   cpu.X86.HasERMS,
+	}
+	// SDM volume 2, CPUID: what package cpu does not tell.
+	_, _, c1, _ := cpuid(1, 0)
+	features.MOVBE = c1>>22&1 != 0
+	features.F16C = features.AVX && c1>>29&1 != 0
+	if top, _, _, _ := cpuid(0, 0); top >= 7 {
+		_, b7, _, _ := cpuid(7, 0)
+		features.SHA = b7>>29&1 != 0
+	}
+	if top, _, _, _ := cpuid(0x80000000, 0); top >= 0x80000001 {
+		_, _, c, _ := cpuid(0x80000001, 0)
+		features.LZCNT = c>>5&1 != 0
 	}
 	if aux, err := unix.Auxv(); err == nil {
 		for _, a := range aux {
@@ -107,8 +118,8 @@ func init() {
 	}
 }
 
-// hasLZCNT returns CPUID.80000001H:ECX.LZCNT[bit 5].
-func hasLZCNT() bool
+// cpuid is the instruction of that name.
+func cpuid(leaf, subleaf uint32) (a, b, c, d uint32)
 
 // Available reports whether this host can run generated code: it has BMI2. What
 // else it has is in HostFeatures.

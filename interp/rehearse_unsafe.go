@@ -1,0 +1,107 @@
+package interp
+
+// Rehearsals: running instructions to see what they do, and taking it back.
+//
+// While a CPU rehearses, its current TLB is the one that is never filled, so that
+// every access passes through resolve, which keeps what a store is about to
+// overwrite. An access that cannot be taken back (MMIO, ROM, pages with code)
+// ends the rehearsal before it happens.
+
+import (
+	"unsafe"
+
+	"hotblock/mmu"
+	"hotblock/x86"
+)
+
+// A Rehearsal is what a CPU did while it rehearsed.
+type Rehearsal struct {
+	State  x86.State // at the end
+	Writes []RehearsedWrite
+
+	start x86.State
+	tlb   *tlbSet
+}
+
+// RehearsedWrite is memory that was written.
+type RehearsedWrite struct {
+	VA       uint64
+	Old, New [64]byte // of Size bytes
+	Size     uint
+
+	host hostPtr
+}
+
+// Same reports whether the memory now holds what the rehearsal wrote.
+func (w *RehearsedWrite) Same() bool {
+	return string(unsafe.Slice((*byte)(w.host), w.Size)) == string(w.New[:w.Size])
+}
+
+// Now is what the memory holds.
+func (w *RehearsedWrite) Now() []byte { return unsafe.Slice((*byte)(w.host), w.Size) }
+
+// stopRehearsal is panicked with where an access cannot be taken back.
+type stopRehearsal struct{}
+
+// Rehearse runs instructions from RIP on for as long as more says so before
+// each, and takes everything back. It ends early, before an instruction that
+// faults or cannot be taken back.
+func (c *CPU) Rehearse(more func() bool) *Rehearsal {
+	r := &Rehearsal{start: c.State, tlb: c.tlb}
+	stats := c.stats
+	c.rehearsal = r
+	c.tlb = &c.sh.tlbs[tlbChecked]
+	for more() && c.rehearseStep() {
+	}
+	c.rehearsal = nil
+	c.tlb = r.tlb
+	r.State = c.State
+	for i := range r.Writes {
+		w := &r.Writes[i]
+		copy(w.New[:w.Size], w.Now())
+	}
+	for i := len(r.Writes) - 1; i >= 0; i-- {
+		w := &r.Writes[i]
+		copy(w.Now(), w.Old[:w.Size])
+	}
+	c.State = r.start
+	c.stats = stats
+	return r
+}
+
+func (c *CPU) rehearseStep() (ok bool) {
+	before, writes := c.State, len(c.rehearsal.Writes)
+	defer func() {
+		if e := recover(); e != nil {
+			switch e.(type) {
+			case *fault, stopRehearsal:
+			default:
+				panic(e)
+			}
+			c.State = before
+			for i := len(c.rehearsal.Writes) - 1; i >= writes; i-- {
+				w := &c.rehearsal.Writes[i]
+				copy(w.Now(), w.Old[:w.Size])
+			}
+			c.rehearsal.Writes = c.rehearsal.Writes[:writes]
+		}
+	}()
+	c.Interpret()
+	return true
+}
+
+// rehearse is called for each access of a rehearsal.
+func (c *CPU) rehearse(va uint64, size uint, acc mmu.Access, p place) {
+	if p.host == nil {
+		panic(stopRehearsal{})
+	}
+	if acc&mmu.Write == 0 {
+		return
+	}
+	if p.rgn.Kind != mmu.RAM || p.rgn.Blk.Flags(p.rgn.Off+p.pa-p.rgn.Base)&mmu.PageCode != 0 || size > 64 {
+		panic(stopRehearsal{})
+	}
+	w := RehearsedWrite{VA: va, Size: size, host: p.host}
+	copy(w.Old[:size], w.Now())
+	c.rehearsal.Writes = append(c.rehearsal.Writes, w)
+}

@@ -1,0 +1,70 @@
+package jit
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Config is how an Engine translates.
+type Config struct {
+	Threshold uint64 // times a block is entered before it is translated, at least 1
+	CacheSize int    // of the code cache, in bytes: minCache to maxCache
+	// Verify has the interpreter run every region too, from the same state, and
+	// panics with a *Difference at the first that ends otherwise.
+	Verify bool
+}
+
+const (
+	minCache = 256 << 10
+	maxCache = 1 << 30
+)
+
+// DefaultConfig is what measurements recommend.
+var DefaultConfig = Config{Threshold: 16, CacheSize: 64 << 20}
+
+// Usage describes what Set takes, for a help text.
+const Usage = `threshold=N   entries before a block is translated (16)
+cache=SIZE    code cache: 256K to 1G (64M)
+verify        compare every translated region with the interpreter`
+
+// Set changes one setting, named as on the command line. Its errors name what is
+// wrong and what is possible.
+func (c *Config) Set(key, val string) error {
+	switch key {
+	case "threshold":
+		n, err := strconv.ParseUint(val, 10, 32)
+		if err != nil || n == 0 {
+			return fmt.Errorf("threshold=%s: give a number of entries, at least 1", val)
+		}
+		c.Threshold = n
+	case "cache":
+		s := strings.ToUpper(val)
+		unit := 1
+		switch {
+		case strings.HasSuffix(s, "K"):
+			unit = 1 << 10
+		case strings.HasSuffix(s, "M"):
+			unit = 1 << 20
+		case strings.HasSuffix(s, "G"):
+			unit = 1 << 30
+		}
+		n, err := strconv.Atoi(strings.TrimRight(s, "KMG"))
+		if err != nil || n <= 0 || n > maxCache/unit || n*unit < minCache {
+			return fmt.Errorf("cache=%s: give a size from 256K to 1G", val)
+		}
+		c.CacheSize = n * unit
+	case "verify":
+		switch val {
+		case "", "on":
+			c.Verify = true
+		case "off":
+			c.Verify = false
+		default:
+			return fmt.Errorf("verify=%s: it is on or off", val)
+		}
+	default:
+		return fmt.Errorf("unknown setting %q; there are threshold, cache and verify", key)
+	}
+	return nil
+}

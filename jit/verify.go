@@ -1,0 +1,188 @@
+package jit
+
+import (
+	"fmt"
+	"strings"
+
+	"golang.org/x/arch/x86/x86asm"
+
+	"hotblock/interp"
+	"hotblock/x86"
+)
+
+// Verification: the interpreter rehearses each region from the same state as the
+// translation, and both must end with the same registers, flags and memory.
+//
+// Regions are neither linked nor entered by the jump cache, so each run of one is
+// seen. The rehearsal follows the region's own instructions and stops where
+// control leaves them, and before an instruction that faults or that cannot be
+// taken back; the translation has to leave at the same place.
+
+// A Difference is where translated code did not do what the interpreter did.
+type Difference struct{ Text string }
+
+// Error returns the description: registers, memory and both disassemblies.
+func (d *Difference) Error() string { return d.Text }
+
+// runVerified is Run with every region verified.
+func (e *Engine) runVerified(r *region) {
+	c, x := e.cpu, &e.sh.context
+	for {
+		start := c.RIP
+		want := e.rehearse(r)
+		before := c.State
+		e.in()
+		x.RBase = c.RIP - uint64(r.goff)
+		target := r.direct
+		var ip uint64
+		var interpret bool
+		for {
+			e.call(target)
+			if ip, interpret = e.exit(); ip != retryIP {
+				break
+			}
+			target = e.sites[x.Site].retry
+		}
+		e.out(ip)
+		e.compare(r, start, &before, want, interpret)
+		if interpret {
+			c.Interpret()
+			if c.Attention() {
+				return
+			}
+		}
+		if r = e.region(); r == nil || !e.goOn() {
+			return
+		}
+	}
+}
+
+// rehearse has the interpreter go through a region.
+func (e *Engine) rehearse(r *region) *interp.Rehearsal {
+	c := e.cpu
+	base := c.RIP - uint64(r.goff)
+	i := 0
+	return c.Rehearse(func() bool {
+		if i == len(r.insts) || c.RIP != base+uint64(r.insts[i].goff) {
+			return false
+		}
+		i++
+		return true
+	})
+}
+
+// compare panics where the CPU's state is not what the rehearsal ended with.
+func (e *Engine) compare(r *region, start uint64, before *x86.State, want *interp.Rehearsal, interpret bool) {
+	c := e.cpu
+	var out strings.Builder
+	differ := func(what string, got, want, before any) {
+		fmt.Fprintf(&out, "  %-8s %#x, interpreter %#x, before %#x\n", what, got, want, before)
+	}
+	w := &want.State
+	if c.RIP != w.RIP {
+		differ("RIP", c.RIP, w.RIP, start)
+	}
+	for i := range 16 {
+		if c.R[i] != w.R[i] {
+			differ(regNames[i], c.R[i], w.R[i], before.R[i])
+		}
+	}
+	e.stats.Verified++
+	// The flags that nobody reads any more are not kept up to an instruction that
+	// leaves in the middle.
+	got := c.ArithFlags()
+	end := *w
+	c.State, end = end, c.State
+	flags := c.ArithFlags()
+	c.State = end
+	mask := uint64(arith)
+	if interpret {
+		mask &= uint64(e.liveAt(r, c.RIP, start))
+	}
+	mask &^= e.undefinedAt(r, c.RIP, start)
+	if (got^flags)&mask != 0 {
+		differ("flags", got, flags, mask)
+	}
+	for i := range c.V {
+		if c.V[i] != w.V[i] {
+			differ(fmt.Sprintf("YMM%d", i), c.V[i], w.V[i], before.V[i])
+		}
+	}
+	if c.MXCSR != w.MXCSR {
+		differ("MXCSR", c.MXCSR, w.MXCSR, before.MXCSR)
+	}
+	for i := len(want.Writes) - 1; i >= 0; i-- {
+		if m := &want.Writes[i]; !m.Same() && !overwritten(want.Writes[i+1:], m) {
+			differ(fmt.Sprintf("[%#x]", m.VA), m.Now(), m.New[:m.Size], m.Old[:m.Size])
+		}
+	}
+	if out.Len() != 0 {
+		panic(&Difference{fmt.Sprintf("translated code differs from the interpreter, at %#x:\n%s%s", start, out.String(), e.listing(r, start))})
+	}
+}
+
+// overwritten reports whether a later write touches the same memory.
+func overwritten(later []interp.RehearsedWrite, m *interp.RehearsedWrite) bool {
+	for i := range later {
+		if l := &later[i]; l.VA < m.VA+uint64(m.Size) && m.VA < l.VA+uint64(l.Size) {
+			return true
+		}
+	}
+	return false
+}
+
+var regNames = [16]string{"RAX", "RCX", "RDX", "RBX", "RSP", "RBP", "RSI", "RDI", "R8", "R9", "R10", "R11", "R12", "R13", "R14", "R15"}
+
+// liveAt is what flags the region keeps up to the instruction at ip.
+func (e *Engine) liveAt(r *region, ip, start uint64) uint16 {
+	for i := range r.insts {
+		if start-uint64(r.goff)+uint64(r.insts[i].goff) == ip {
+			return r.insts[i].live
+		}
+	}
+	return arith
+}
+
+// undefinedAt is the set of flags that are undefined when the region has run up
+// to ip: those that an instruction on the way leaves undefined and none defines
+// after.
+func (e *Engine) undefinedAt(r *region, ip, start uint64) uint64 {
+	var u uint16
+	for i := range r.insts {
+		if start-uint64(r.goff)+uint64(r.insts[i].goff) == ip {
+			break
+		}
+		u = u&^r.insts[i].defined | r.insts[i].undefined
+	}
+	return uint64(u)
+}
+
+// listing is the disassembly of a region, guest and host.
+func (e *Engine) listing(r *region, va uint64) string {
+	var b strings.Builder
+	b.WriteString("guest:\n")
+	disasm(&b, r.page.Bytes()[r.off:r.off+r.size], va, r.variant&interp.Variant64 != 0)
+	b.WriteString("host:\n")
+	disasm(&b, e.arena.Write[r.host:r.end], uint64(e.arena.Base)+uint64(r.host), true)
+	return b.String()
+}
+
+// disasm writes the disassembly of code at address va.
+func disasm(b *strings.Builder, code []byte, va uint64, wide bool) {
+	mode := 32
+	if wide {
+		mode = 64
+	}
+	for len(code) > 0 {
+		in, err := x86asm.Decode(code, mode)
+		n, text := in.Len, ""
+		if err != nil || n == 0 {
+			n, text = 1, "?"
+		} else {
+			text = x86asm.GNUSyntax(in, va, nil)
+		}
+		fmt.Fprintf(b, "  %#x: %-30x %s\n", va, code[:n], text)
+		code = code[n:]
+		va += uint64(n)
+	}
+}
