@@ -201,8 +201,6 @@ func (b *bench) trial(e *decode.Encoding, want func(c *trial) bool) (c *trial, o
 		c.st.GPR[x.Args[2].Reg] = b.Uint64N(16) | b.Uint64N(64)<<8
 	case "pcmpestri", "pcmpestrm", "vpcmpestri", "vpcmpestrm": // lengths
 		c.st.GPR[x86.RAX], c.st.GPR[x86.RDX] = b.Uint64N(18), b.Uint64N(18)
-	case "cpuid":
-		c.st.GPR[x86.RAX], c.st.GPR[x86.RCX] = uint64(b.IntN(16)), b.Uint64N(2)
 	case "shl", "shr", "sar", "rol", "ror", "rcl", "rcr", "shld", "shrd":
 		if b.IntN(2) == 0 {
 			c.st.GPR[x86.RCX] = b.Uint64N(3)
@@ -240,8 +238,16 @@ func (b *bench) trial(e *decode.Encoding, want func(c *trial) bool) (c *trial, o
 	if !c.aim(b, ea) {
 		return nil, false
 	}
-	// A comparison with rAX that holds, sometimes.
-	if name := x.Op.String(); name == "cmpxchg" && b.IntN(2) == 0 {
+	// No bit to scan for, and a comparison with rAX that holds, sometimes.
+	name := x.Op.String()
+	if (name == "bsf" || name == "bsr") && b.IntN(2) == 0 {
+		if x.HasMem() {
+			clear(c.mem[c.lo:c.hi])
+		} else if r := x.Args[1].Reg; r != x86.RSP {
+			c.st.GPR[r] = 0
+		}
+	}
+	if name == "cmpxchg" && b.IntN(2) == 0 {
 		if x.HasMem() {
 			copy(c.mem[c.lo:c.hi], binary.LittleEndian.AppendUint64(nil, c.st.GPR[x86.RAX])[:c.e.MemSize])
 		} else {
@@ -493,7 +499,6 @@ func TestEffectsHost(t *testing.T) {
 	}
 	b := &bench{}
 	b.buf, b.addr = native.Alloc(bufSize)
-	others := map[string]bool{"xlat": true, "cpuid": true}
 	want := func(c *trial) bool {
 		switch c.e.Class {
 		case decode.ClassPlain:
@@ -502,7 +507,7 @@ func TestEffectsHost(t *testing.T) {
 			n := c.x.Op.String()
 			return n != "ins" && n != "outs" && n != "popf"
 		}
-		return others[c.x.Op.String()]
+		return c.x.Op.String() == "xlat"
 	}
 	type form struct {
 		op    decode.Op
