@@ -608,6 +608,9 @@ ldmxcsr vldmxcsr r vector
 stmxcsr vstmxcsr w vector
 vzeroupper vzeroall vector
 comiss comisd ucomiss ucomisd vcomiss vcomisd vucomiss vucomisd rr w:oszapc
+cvttss2si cvtss2si cvttsd2si cvtsd2si vcvttss2si vcvtss2si vcvttsd2si vcvtsd2si wr vector
+cvttps2pi cvtps2pi cvttpd2pi cvtpd2pi wr vector
+cvtpi2ps wr x87 # of memory too, by the manual
 ptest vptest vtestps vtestpd rr w:oszapc
 pcmpestri rrr w:oszapc in:ax,dx out:cx align:1
 pcmpestrm rrr w:oszapc in:ax,dx align:1
