@@ -16,11 +16,17 @@ import (
 
 // A Rehearsal is what a CPU did while it rehearsed.
 type Rehearsal struct {
-	State  x86.State // at the end
+	Steps  []RehearsedStep // the state before each instruction, and at the end
 	Writes []RehearsedWrite
 
 	start x86.State
 	tlb   *tlbSet
+}
+
+// RehearsedStep is a state on the way, with Writes[:Writes] done.
+type RehearsedStep struct {
+	x86.State
+	Writes int
 }
 
 // RehearsedWrite is memory that was written.
@@ -51,15 +57,21 @@ func (c *CPU) Rehearse(more func() bool) *Rehearsal {
 	stats := c.stats
 	c.rehearsal = r
 	c.tlb = &c.sh.tlbs[tlbChecked]
-	for more() && c.rehearseStep() {
+	for more() {
+		n := len(r.Writes)
+		r.Steps = append(r.Steps, RehearsedStep{c.State, n})
+		if !c.rehearseStep() {
+			r.Steps = r.Steps[:len(r.Steps)-1]
+			break
+		}
+		for i := n; i < len(r.Writes); i++ {
+			w := &r.Writes[i]
+			copy(w.New[:w.Size], w.Now())
+		}
 	}
+	r.Steps = append(r.Steps, RehearsedStep{c.State, len(r.Writes)})
 	c.rehearsal = nil
 	c.tlb = r.tlb
-	r.State = c.State
-	for i := range r.Writes {
-		w := &r.Writes[i]
-		copy(w.New[:w.Size], w.Now())
-	}
 	for i := len(r.Writes) - 1; i >= 0; i-- {
 		w := &r.Writes[i]
 		copy(w.Now(), w.Old[:w.Size])

@@ -10,10 +10,19 @@ import (
 type Config struct {
 	Threshold uint64 // times a block is entered before it is translated, at least 1
 	CacheSize int    // of the code cache, in bytes: minCache to maxCache
-	// Verify has the interpreter run every region too, from the same state, and
-	// panics with a *Difference at the first that ends otherwise.
-	Verify bool
+	Verify    Verify
 }
+
+// Verify says which runs of regions the interpreter repeats from the same state; a
+// *Difference is panicked with at the first that ends otherwise.
+type Verify uint8
+
+// Degrees of verification.
+const (
+	VerifyOff  Verify = iota
+	VerifySome        // the first runs of each region, and some later
+	VerifyAll
+)
 
 const (
 	minCache = 256 << 10
@@ -26,7 +35,7 @@ var DefaultConfig = Config{Threshold: 16, CacheSize: 64 << 20}
 // Usage describes what Set takes, for a help text.
 const Usage = `threshold=N   entries before a block is translated (16)
 cache=SIZE    code cache: 256K to 1G (64M)
-verify        compare every translated region with the interpreter`
+verify[=all]  compare translated regions with the interpreter, =all: at every run`
 
 // Set changes one setting, named as on the command line. Its errors name what is
 // wrong and what is possible.
@@ -57,11 +66,13 @@ func (c *Config) Set(key, val string) error {
 	case "verify":
 		switch val {
 		case "", "on":
-			c.Verify = true
+			c.Verify = VerifySome
+		case "all":
+			c.Verify = VerifyAll
 		case "off":
-			c.Verify = false
+			c.Verify = VerifyOff
 		default:
-			return fmt.Errorf("verify=%s: it is on or off", val)
+			return fmt.Errorf("verify=%s: it is on, all or off", val)
 		}
 	default:
 		return fmt.Errorf("unknown setting %q; there are threshold, cache and verify", key)

@@ -23,10 +23,10 @@ type Engine struct {
 	hostAVX          bool
 
 	// Host offsets in the arena.
-	enter, fault, loadVec int32
-	stubs                 [numSites]int32
-	firstRegion           int
-	used                  int
+	enter, enterVec, fault, loadVec int32
+	stubs                           [numSites]int32
+	firstRegion                     int
+	used                            int
 
 	sites   []site
 	regions []*region // by rising address
@@ -322,7 +322,7 @@ func (e *Engine) out(ip uint64) {
 
 // Run implements interp.Translator.
 func (e *Engine) Run(entry uint64) {
-	if e.cfg.Verify {
+	if e.cfg.Verify != VerifyOff {
 		e.runVerified(e.regions[entry-1])
 		return
 	}
@@ -332,12 +332,12 @@ func (e *Engine) Run(entry uint64) {
 	target := r.direct
 	x.RBase = c.RIP - uint64(r.goff)
 	for {
-		e.call(target)
+		e.call(e.enter, target)
 		ip, interpret := e.exit()
+		for ip == retryIP {
+			ip, interpret = e.retry()
+		}
 		switch {
-		case ip == retryIP:
-			target = e.sites[x.Site].retry
-			continue
 		case interpret:
 			e.out(ip)
 			c.Interpret()
@@ -367,9 +367,21 @@ func (e *Engine) Run(entry uint64) {
 	}
 }
 
-// call runs translated code from a host offset on, with the guest's state in the
-// context, until it leaves.
-func (e *Engine) call(target int32) {
+// retry goes on at an access that the TLB did not answer before, with the vector
+// registers loaded if the region uses them.
+func (e *Engine) retry() (ip uint64, interpret bool) {
+	s := &e.sites[e.sh.Site]
+	if s.region.vec {
+		e.call(e.enterVec, s.retry)
+	} else {
+		e.call(e.enter, s.retry)
+	}
+	return e.exit()
+}
+
+// call runs translated code by an entry stub, with the guest's state in the
+// context, until it leaves. target is a host offset.
+func (e *Engine) call(stub, target int32) {
 	x := &e.sh.context
 	e.stats.Entries++
 	x.Target = uint64(e.arena.Base) + uint64(target)
@@ -377,7 +389,7 @@ func (e *Engine) call(target int32) {
 	if atomic.LoadUint32(&x.Pending) != 0 {
 		atomic.StoreUint64(&x.PollMask, 0)
 	}
-	host.Enter(&x.Frame, e.arena.Base+uintptr(e.enter))
+	host.Enter(&x.Frame, e.arena.Base+uintptr(stub))
 	e.stats.Exits[x.Reason]++
 }
 

@@ -23,6 +23,11 @@ func (e *Engine) makeStubs() {
 	}
 
 	// Enter: the registers and flags from the context, then to Target.
+	// enterVec does it with the vector registers.
+	e.enterVec = int32(a.pos())
+	a.byte(0xe8) // call
+	a.imm32(0)
+	callLoad := a.pos() - 4
 	e.enter = int32(a.pos())
 	a.load32(hRAX, gs(offEntryFlags))
 	a.byte(0x04, 0x7f) // add al, 0x7f: OF is what AL was
@@ -79,6 +84,7 @@ func (e *Engine) makeStubs() {
 
 	// Load: the vector registers from State, if they may be used.
 	e.loadVec = int32(a.pos())
+	a.patchRel32(callLoad, a.pos())
 	a.load32(s0, gs(offVecOK))
 	disabled := a.jrcxz()
 	a.load(s0, gs(offState))

@@ -77,6 +77,7 @@ type region struct {
 	vec      bool
 	dead     bool
 	entry    uint64   // what the interpreter knows it by
+	runs     uint64   // while verifying
 	in       []uint32 // edges that may be linked to it
 	jumps    []uint32 // entries of jump caches that may lead to it: cache<<16 | index
 	insts    []instMap
