@@ -219,12 +219,17 @@ func (c *CPU) Attention() bool {
 	return c.pending.Load() != 0 || c.recheck || c.Shadow || c.Halted || c.shutdown || c.dbTrap != 0
 }
 
-// Interpret executes the instruction at RIP. It panics where that faults.
-func (c *CPU) Interpret() {
+// Interpret executes the instruction at RIP and says what it was, if that is
+// known. It panics where that faults.
+func (c *CPU) Interpret() (what decode.Op) {
 	op := c.single()
+	if op.x != nil {
+		what = op.x.Op
+	}
 	if next := op.fn(c, op); next != nil {
 		c.RIP = c.ripAt(next.off)
 	}
+	return what
 }
 
 // Entry returns the entry of the block at RIP, or 0 where there is none for the

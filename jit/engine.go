@@ -1,15 +1,19 @@
 package jit
 
 import (
+	"cmp"
 	"fmt"
+	"io"
 	"runtime"
 	"slices"
 	"sort"
 	"sync/atomic"
+	"time"
 
 	"hotblock/interp"
 	"hotblock/jit/host"
 	"hotblock/x86"
+	"hotblock/x86/decode"
 )
 
 // Engine is the translator of one CPU.
@@ -53,6 +57,9 @@ type Stats struct {
 	Dropped      uint64 // regions, because their code was written
 	Flushes      uint64 // of the code cache
 	Verified     uint64 // runs of regions that were compared
+
+	TranslateTime time.Duration
+	Callouts      []uint64 // instructions that the interpreter ran for a region, by decode.Op
 }
 
 // New makes a CPU translate. It must be called before anything else knows the
@@ -86,6 +93,7 @@ func New(c *interp.CPU, cfg Config) (*Engine, error) {
 			e.sh.jump[i][n].ntag = invalidJump
 		}
 	}
+	e.stats.Callouts = make([]uint64, decode.NumOps())
 	e.makeStubs()
 	frame.FaultExit = arena.Base + uintptr(e.fault)
 	c.SetTranslator(e, cfg.Threshold, framePtr(frame), &frame.Pending)
@@ -145,6 +153,8 @@ func (e *Engine) Translate(b interp.Block) uint64 {
 			}
 		}
 	}
+	start := time.Now()
+	defer func() { e.stats.TranslateTime += time.Since(start) }()
 	r := e.translate(b)
 	if r == nil {
 		return 0
@@ -340,7 +350,7 @@ func (e *Engine) Run(entry uint64) {
 		switch {
 		case interpret:
 			e.out(ip)
-			c.Interpret()
+			e.stats.Callouts[c.Interpret()]++
 			if c.Attention() {
 				return
 			}
@@ -501,4 +511,30 @@ func (e *Engine) faultIP() uint64 {
 		j--
 	}
 	return x.RBase + uint64(r.insts[j].goff)
+}
+
+// Fprint writes the counters for people.
+func (s *Stats) Fprint(w io.Writer) {
+	fmt.Fprintf(w, "translated %d regions, %d instructions, %d bytes of guest code to %d of host code\n", s.Regions, s.Instructions, s.GuestBytes, s.HostBytes)
+	fmt.Fprintf(w, "translation took %v\n", s.TranslateTime)
+	fmt.Fprintf(w, "entered %d times, linked %d edges, dropped %d regions, flushed the code cache %d times\n", s.Entries, s.Links, s.Dropped, s.Flushes)
+	fmt.Fprintf(w, "left: %d edges, %d for the interpreter, %d TLB misses (%d filled), %d indirect jumps, %d polls, %d faults\n",
+		s.Exits[siteEdge], s.Exits[siteCallout], s.Exits[siteMiss], s.Filled, s.Exits[siteIndirect], s.Exits[sitePoll], s.Exits[reasonFault])
+	type count struct {
+		name string
+		n    uint64
+	}
+	var by []count
+	for op, n := range s.Callouts {
+		if n > 0 {
+			by = append(by, count{decode.Op(op).String(), n})
+		}
+	}
+	slices.SortFunc(by, func(a, b count) int { return cmp.Compare(b.n, a.n) })
+	for i, c := range by {
+		if i == 24 {
+			break
+		}
+		fmt.Fprintf(w, "  %10d %s\n", c.n, c.name)
+	}
 }

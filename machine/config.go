@@ -159,6 +159,7 @@ const (
 	TraceReset                         // CPU state at resets
 	TraceGuestErrors                   // what no sane guest does
 	TraceUnimp                         // what is not implemented
+	TraceJIT                           // what the translator did, at the end
 )
 
 // TraceItem is a name for -d.
@@ -178,6 +179,7 @@ var TraceItems = []TraceItem{
 	{"mmu", TraceMMU, "page faults and failing page walks"},
 	{"cpu_reset", TraceReset, "CPU state before each reset"},
 	{"guest_errors", TraceGuestErrors, "guests doing what makes no sense, such as touching devices that are not there"},
+	{"jit", TraceJIT, "counters of the translator, at the end"},
 	{"unimp", TraceUnimp, "use of what is not implemented"},
 }
 

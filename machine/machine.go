@@ -318,6 +318,12 @@ func (m *Machine) Run(ctx context.Context) (Exit, error) {
 	stop := context.AfterFunc(ctx, func() { m.end(Exit{Reason: ExitQuit}) })
 	defer stop()
 	defer chardev.RestoreOnPanic()
+	if m.JIT != nil && m.cfg.Trace&TraceJIT != 0 && m.cfg.Host.Trace != nil {
+		defer func() {
+			s := m.JIT.Stats()
+			s.Fprint(m.cfg.Host.Trace)
+		}()
+	}
 	for {
 		why := m.CPU.Run()
 		m.mu.Lock()
