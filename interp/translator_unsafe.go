@@ -84,6 +84,8 @@ const (
 	Variant64    Variant = 1 << 2 // 64-bit code; else 32-bit
 	VariantLarge Variant = 1 << 3 // the code's page is a large one, of at least 2 MiB
 	VariantUser  Variant = 1 << 4 // CPL 3
+	VariantFS    Variant = 1 << 5 // in 32-bit code, FS has no limit and may be written
+	VariantGS    Variant = 1 << 6 // the same of GS
 )
 
 // Variant returns the variant of the CPU's state, without VariantLarge; ok is
@@ -107,6 +109,11 @@ func (c *CPU) Variant() (v Variant, ok bool) {
 	const plain = x86.SegP | x86.SegS | x86.SegWritable
 	if c.Seg[x86.SS].Attr&(plain|x86.SegD) != plain|x86.SegD || c.Seg[x86.DS].Attr&(plain|x86.SegCode) != plain || c.Seg[x86.ES].Attr&(plain|x86.SegCode) != plain {
 		return 0, false
+	}
+	for i, bit := range [2]Variant{VariantFS, VariantGS} {
+		if s := &c.Seg[x86.FS+i]; s.Limit == 0xffffffff && s.Attr&(plain|x86.SegCode|x86.SegDown) == plain {
+			v |= bit
+		}
 	}
 	return v, true
 }

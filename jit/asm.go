@@ -215,7 +215,13 @@ func (a *asm) jrcxz() int {
 }
 
 // here makes the one-byte displacement at lead to the present position.
-func (a *asm) here(at int) { a.b[at] = byte(a.pos() - at - 1) }
+func (a *asm) here(at int) {
+	n := a.pos() - at - 1
+	if n > 127 {
+		panic("jit: a short jump is too long")
+	}
+	a.b[at] = byte(n)
+}
 
 // vex3 writes a three-byte VEX prefix and the opcode.
 func (a *asm) vex3(mp, pp byte, w bool, l byte, reg, vvvv int8, rexXB byte, op byte) {

@@ -29,9 +29,15 @@ func (t *translator) canDo(g *ginst) bool {
 	if x.AddrSize == 2 || x.HasMem() && !t.addressable(x) {
 		return false
 	}
+	if !t.wide && (x.Seg == x86.FS && t.v&interp.VariantFS == 0 || x.Seg == x86.GS && t.v&interp.VariantGS == 0) {
+		return false // a segment with a limit
+	}
 	word := uint8(4)
 	if t.wide {
 		word = 8
+	}
+	if (e.FlagsWritten|e.FlagsMaybe|e.FlagsUndefined)&x86.FlagDF != 0 {
+		return x.Op == opCld // DF is clear in all variants
 	}
 	switch e.Class {
 	case decode.ClassPlain:
@@ -58,8 +64,6 @@ func (t *translator) canDo(g *ginst) bool {
 		case opLeave:
 			return x.OpSize == word
 		}
-	case decode.ClassSystem:
-		return x.Op == opCld // DF is clear in all variants
 	}
 	return false
 }
@@ -100,11 +104,9 @@ func (t *translator) instruction(g *ginst) bool {
 		return t.branch(g)
 	case decode.ClassStack:
 		return t.stack(g)
-	case decode.ClassSystem:
-		return true
 	}
 	switch {
-	case x.Op == opNop, x.Op == opPause, x.Op == opEndbr:
+	case x.Op == opCld, x.Op == opNop, x.Op == opPause, x.Op == opEndbr:
 		return true
 	case x.Op == opLea:
 		return t.leaInst(g)

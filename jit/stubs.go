@@ -87,6 +87,10 @@ func (e *Engine) makeStubs() {
 	a.patchRel32(callLoad, a.pos())
 	a.load32(s0, gs(offVecOK))
 	disabled := a.jrcxz()
+	enabled := a.jmp()
+	a.here(disabled)
+	a.byte(0xc3) // ret
+	a.patchRel32(enabled, a.pos())
 	a.load(s0, gs(offState))
 	a.byte(0x0f, 0xae) // ldmxcsr
 	a.modrmMem(2, based(s0, stateMXCSR))
@@ -97,7 +101,6 @@ func (e *Engine) makeStubs() {
 	a.load32(s0, gs(offAVXOK))
 	noAVX := a.jrcxz()
 	a.storeImm32(gs(offAVXDead), 0)
-	a.here(disabled)
 	a.here(noAVX)
 	a.byte(0xc3) // ret
 

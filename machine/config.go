@@ -1,7 +1,9 @@
 package machine
 
 import (
+	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"hotblock/devices/chardev"
@@ -68,6 +70,32 @@ type Config struct {
 	Trace Trace
 
 	Host Host
+}
+
+// SetEngine chooses the engine: "interp", or "jit" with settings of package jit
+// behind commas, as in "jit,threshold=1".
+func (c *Config) SetEngine(s string) error {
+	name, settings, _ := strings.Cut(s, ",")
+	switch name {
+	case "interp":
+		if settings != "" {
+			return fmt.Errorf("engine interp has no settings; take %q away", settings)
+		}
+	case "jit":
+		for kv := range strings.SplitSeq(settings, ",") {
+			if kv == "" {
+				continue
+			}
+			key, val, _ := strings.Cut(kv, "=")
+			if err := c.JIT.Set(key, val); err != nil {
+				return err
+			}
+		}
+	default:
+		return fmt.Errorf("unknown engine %q", name)
+	}
+	c.Accel = name
+	return nil
 }
 
 // DefaultConfig is the PC of an empty command line.

@@ -298,8 +298,9 @@ func (m *Machine) postReset() {
 	m.CPU.Stop()
 }
 
-// Run runs the machine until it ends or the context is cancelled.
-func (m *Machine) Run(ctx context.Context) (Exit, error) {
+// Run runs the machine until it ends or the context is cancelled. Where the
+// translator is verified, the first *jit.Difference ends it.
+func (m *Machine) Run(ctx context.Context) (_ Exit, err error) {
 	for i, b := range m.cfg.Host.Serial {
 		if b == nil || m.Board.UART[i] == nil {
 			continue
@@ -324,6 +325,15 @@ func (m *Machine) Run(ctx context.Context) (Exit, error) {
 			s.Fprint(m.cfg.Host.Trace)
 		}()
 	}
+	defer func() {
+		if r := recover(); r != nil {
+			d, ok := r.(*jit.Difference)
+			if !ok {
+				panic(r)
+			}
+			err = d
+		}
+	}()
 	for {
 		why := m.CPU.Run()
 		m.mu.Lock()

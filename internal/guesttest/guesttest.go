@@ -19,7 +19,7 @@ import (
 )
 
 // Engines are the engines that every guest test runs on.
-var Engines = []string{"interp"}
+var Engines = []string{"interp", "jit"}
 
 // Prompt is what the shell of the test initramfs prints.
 const Prompt = "hotblock:~# "

@@ -33,8 +33,8 @@ import (
 	"hotblock/machine"
 )
 
-// engines are the values of machine.Config.Accel that programs run on.
-var engines = []string{"interp"}
+// engines are what programs run on, as machine.Config.SetEngine takes it.
+var engines = []string{"interp", "jit,threshold=1", "jit,threshold=2,verify=all"}
 
 // limit is how long a program may run. None takes more than a few seconds.
 const limit = time.Minute
@@ -208,7 +208,9 @@ const (
 func runHere(t *testing.T, engine, img string, d directives) result {
 	t.Helper()
 	cfg := machine.DefaultConfig()
-	cfg.Accel = engine
+	if err := cfg.SetEngine(engine); err != nil {
+		t.Fatal(err)
+	}
 	cfg.RAM = 64 << 20
 	cfg.Kernel = img
 	cfg.VGA = false
