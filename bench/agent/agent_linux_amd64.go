@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -227,10 +228,13 @@ func work(s sender, skip string) error {
 			return err
 		}
 		status, note := j.run(s)
+		if status == 0 && j.Want != "" && !contains("/tmp/out", j.Want) {
+			status = StatusWrong
+		}
 		size, sum, head := output("/tmp/out")
 		if note != "" {
 			head = note
-		} else if status != 0 {
+		} else if status != 0 && status != StatusWrong {
 			if _, _, e := output("/tmp/err"); e != "" {
 				head = e
 			}
@@ -338,6 +342,17 @@ func output(path string) (size int64, sum, head string) {
 	h.Write(b[:n])
 	rest, _ := io.Copy(h, f)
 	return int64(n) + rest, hex.EncodeToString(h.Sum(nil)), string(b[:n])
+}
+
+// contains looks for text in the first MiB of a file.
+func contains(path, text string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	b, _ := io.ReadAll(io.LimitReader(f, 1<<20))
+	return bytes.Contains(b, []byte(text))
 }
 
 func clean(dir string) {

@@ -39,6 +39,7 @@ const Command = "bench-agent"
 
 // Exit statuses with a meaning of their own.
 const (
+	StatusWrong       = 76  // the output lacks what it must contain
 	StatusUnsupported = 77  // the CPU lacks what the workload is about
 	StatusSignal      = 128 // and the number of the signal
 	StatusNotRun      = 127 // the program could not be started
@@ -58,4 +59,5 @@ type Job struct {
 	Args  []string `json:"args,omitempty"`  // a program and its arguments
 	Stdin string   `json:"stdin,omitempty"` // a file, or /dev/null
 	Env   []string `json:"env,omitempty"`
+	Want  string   `json:"want,omitempty"` // what the output must contain
 }

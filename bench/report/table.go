@@ -238,9 +238,6 @@ func (r *Report) preface(w io.Writer, bullet string) {
 		if t.Command != "" {
 			line += ": " + t.Command
 		}
-		if t.Error != "" {
-			line += " (not used: " + t.Error + ")"
-		}
 		fmt.Fprintf(w, "%s%s\n", bullet, line)
 	}
 	fmt.Fprintf(w, "%sMeasured: %s, median of %d rounds in turn, %s, %.0f s in all", bullet, what, r.Rounds, r.Started.Format("2006-01-02"), r.Took)
@@ -265,16 +262,31 @@ func (r *Report) afterword(w io.Writer, mark, bullet string) {
 	if n := r.Failed(); n > 0 {
 		fmt.Fprintf(w, "%s%d of %d runs failed:\n", bullet, n, len(r.Samples))
 		seen := map[string]bool{}
+		for _, t := range r.Targets {
+			if t.Error != "" {
+				fmt.Fprintf(w, "%s  all on %s: %s\n", bullet, t.Name, t.Error)
+			}
+		}
 		for i := range r.Samples {
 			s := &r.Samples[i]
 			key := s.Workload + s.Target
-			if s.Status == OK || s.Status == Unsupported || seen[key] {
+			if s.Status == OK || s.Status == Unsupported || seen[key] || r.dead(s.Target) {
 				continue
 			}
 			seen[key] = true
 			fmt.Fprintf(w, "%s  %s on %s: %s%s\n", bullet, s.Workload, s.Target, s.Status, detail(s.Detail))
 		}
 	}
+}
+
+// dead says whether a target could not be used.
+func (r *Report) dead(target string) bool {
+	for _, t := range r.Targets {
+		if t.Name == target {
+			return t.Error != ""
+		}
+	}
+	return false
 }
 
 func detail(s string) string {

@@ -233,7 +233,7 @@ console.log(total);
 func cWork() []byte {
 	var b bytes.Buffer
 	b.WriteString("struct node { struct node *next; int key; double val; unsigned long tab[8]; };\nextern void use(void *);\n")
-	for i := range 40 {
+	for i := range 15 {
 		fmt.Fprintf(&b, `
 static unsigned long hash%[1]d(const unsigned char *p, unsigned n)
 {

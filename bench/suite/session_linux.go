@@ -241,6 +241,8 @@ func (r *runner) session(ctx context.Context, t *target, round int, done map[int
 				switch status := number(2); {
 				case status == agent.StatusUnsupported:
 					s = report.Sample{Round: round, Status: report.Unsupported}
+				case status == agent.StatusWrong:
+					s.Status, s.Detail = report.Wrong, fmt.Sprintf("%q, without %q", head, r.jobs[cur].Want)
 				case status != 0:
 					s = report.Sample{Round: round, Status: fmt.Sprintf("exit status %d", status), Detail: head}
 				case !have:
