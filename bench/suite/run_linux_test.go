@@ -116,7 +116,7 @@ func TestRun(t *testing.T) {
 			t.Errorf("target %+v", target)
 		}
 		for _, n := range append(fine, "int/varies", "int/prep") {
-			if s := sample(t, r, n, target.Name); s.Status != report.OK || s.Wall <= 0 || s.CPU < 0 {
+			if s := sample(t, r, n, target.Name); s.Status != report.OK || s.Wall < 0 || s.CPU < 0 || (s.Guest > 0) != (target.Kind != report.Native) {
 				t.Errorf("%+v", s)
 			}
 		}

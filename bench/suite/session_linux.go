@@ -5,9 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -61,30 +61,51 @@ func launch(cmd *exec.Cmd) (*process, error) {
 	cmd.Stderr = p.stderr
 	cmd.WaitDelay = 2 * time.Second
 	cmd.Cancel = func() error { return p.kill() }
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
+	// The reading end stays blocking: its thread waits in the system call.
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("pipe: %w", err)
 	}
+	out := os.NewFile(uintptr(fds[1]), "output")
+	defer out.Close()
+	cmd.Stdout = out
 	p.start = time.Now()
 	if err := cmd.Start(); err != nil {
+		unix.Close(fds[0])
 		return nil, err
 	}
-	go p.read(out)
+	go p.read(fds[0])
 	return p, nil
 }
 
+// kill ends the process and those that it started, unless it was waited for.
 func (p *process) kill() error {
+	if p.cmd.ProcessState != nil {
+		return os.ErrProcessDone
+	}
 	return syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
 }
 
-func (p *process) read(r io.Reader) {
+// read stamps the output. Where the user may have it so, its thread comes before
+// all others: on a busy host stamps would be late otherwise.
+func (p *process) read(fd int) {
 	defer close(p.events)
+	defer unix.Close(fd)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	// The thread must live on: processes that it may have started die with it
+	// (Pdeathsig).
+	defer unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr}, 0)
+	unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_FIFO, Priority: 1, Flags: unix.SCHED_FLAG_RESET_ON_FORK}, 0)
 	buf := make([]byte, 4096)
 	var line []byte
 	var first stamp
 	for {
-		n, err := r.Read(buf)
+		n, err := unix.Read(fd, buf)
 		now := stamp{time.Now(), processCPU(p.cmd.Process.Pid)}
+		if err == unix.EINTR {
+			continue
+		}
 		for _, b := range buf[:n] {
 			if len(line) == 0 {
 				first = now
@@ -102,7 +123,7 @@ func (p *process) read(r io.Reader) {
 			p.events <- e
 			line = line[:0]
 		}
-		if err != nil {
+		if err != nil || n == 0 {
 			return
 		}
 	}
@@ -111,6 +132,9 @@ func (p *process) read(r io.Reader) {
 // wait ends the process if it still runs, and takes its remains away.
 func (p *process) wait() error {
 	for range p.events {
+	}
+	if p.cmd.ProcessState != nil {
+		return nil
 	}
 	return p.cmd.Wait()
 }
