@@ -28,8 +28,9 @@ const maxFile = 2 << 30
 // ErrNotInPackage says that a package has no file that matches.
 var ErrNotInPackage = errors.New("not in the package")
 
-// openData finds data.tar.* in the package and returns its files.
-func openData(f io.Reader, name string) (*tar.Reader, func(), error) {
+// openTar finds a member of the package, control.tar.* or data.tar.*, and returns
+// its files.
+func openTar(f io.Reader, name, wanted string) (*tar.Reader, func(), error) {
 	r := bufio.NewReaderSize(f, 1<<16)
 	bad := func(what string) (*tar.Reader, func(), error) {
 		return nil, nil, fmt.Errorf("%s: not a Debian package: %s", name, what)
@@ -41,21 +42,21 @@ func openData(f io.Reader, name string) (*tar.Reader, func(), error) {
 	for {
 		h := make([]byte, 60)
 		if _, err := io.ReadFull(r, h); err != nil {
-			return bad("no data.tar inside")
+			return bad("no " + wanted + " inside")
 		}
 		size, err := strconv.ParseInt(strings.TrimSpace(string(h[48:58])), 10, 64)
 		if err != nil || size < 0 || string(h[58:]) != "`\n" {
 			return bad("damaged ar header")
 		}
 		member := strings.TrimSuffix(strings.TrimSpace(string(h[:16])), "/")
-		if !strings.HasPrefix(member, "data.tar") {
+		if !strings.HasPrefix(member, wanted) {
 			if _, err := io.CopyN(io.Discard, r, size+size%2); err != nil {
 				return bad("truncated")
 			}
 			continue
 		}
 		body := io.LimitReader(r, size)
-		switch strings.TrimPrefix(member, "data.tar") {
+		switch strings.TrimPrefix(member, wanted) {
 		case "":
 			return tar.NewReader(body), func() {}, nil
 		case ".gz":
@@ -85,6 +86,62 @@ func openData(f io.Reader, name string) (*tar.Reader, func(), error) {
 // clean is a member's path without "./" before it.
 func clean(name string) string { return strings.TrimPrefix(path.Clean("/"+name), "/") }
 
+// maxControl is the size in bytes of the largest control file that is read.
+const maxControl = 1 << 20
+
+// Depends returns the names of the packages that a package depends on, by its
+// fields Pre-Depends and Depends, in their order and without versions. Of
+// alternatives it is the first (Debian Policy, 7.1).
+func Depends(deb string) ([]string, error) {
+	f, err := os.Open(deb)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	t, done, err := openTar(f, deb, "control.tar")
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	for {
+		h, err := t.Next()
+		if err != nil {
+			return nil, fmt.Errorf("%s: no control file: %w", deb, err)
+		}
+		if clean(h.Name) != "control" {
+			continue
+		}
+		b, err := io.ReadAll(io.LimitReader(t, maxControl))
+		if err != nil {
+			return nil, fmt.Errorf("%s: cannot be unpacked: %w", deb, err)
+		}
+		return dependencies(string(b)), nil
+	}
+}
+
+// dependencies takes the names out of a control file.
+func dependencies(control string) (names []string) {
+	field := ""
+	for line := range strings.Lines(control) {
+		value := line
+		if line[0] != ' ' && line[0] != '\t' {
+			field, value, _ = strings.Cut(line, ":")
+		}
+		if field != "Depends" && field != "Pre-Depends" {
+			continue
+		}
+		for _, d := range strings.Split(value, ",") {
+			d, _, _ = strings.Cut(d, "|")
+			d, _, _ = strings.Cut(d, "(")
+			d, _, _ = strings.Cut(strings.TrimSpace(d), ":")
+			if packageName.MatchString(d) {
+				names = append(names, d)
+			}
+		}
+	}
+	return names
+}
+
 // ExtractFile returns the contents of the first regular file of the package
 // whose path (without a leading "./" or "/") matches pattern, a path.Match
 // pattern, and its path. Symbolic links are not followed.
@@ -94,7 +151,7 @@ func ExtractFile(deb, pattern string) (name string, data []byte, err error) {
 		return "", nil, err
 	}
 	defer f.Close()
-	t, done, err := openData(f, deb)
+	t, done, err := openTar(f, deb, "data.tar")
 	if err != nil {
 		return "", nil, err
 	}
@@ -134,7 +191,7 @@ func ExtractAll(deb, dir string) error {
 		return err
 	}
 	defer f.Close()
-	t, done, err := openData(f, deb)
+	t, done, err := openTar(f, deb, "data.tar")
 	if err != nil {
 		return err
 	}

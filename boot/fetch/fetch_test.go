@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -359,7 +360,7 @@ func FuzzDeb(f *testing.F) {
 	f.Add(buildDeb(f, entry{name: "./a/b", data: "c"}))
 	f.Add([]byte("!<arch>\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		r, done, err := openData(bytes.NewReader(b), "fuzz")
+		r, done, err := openTar(bytes.NewReader(b), "fuzz", "data.tar")
 		if err != nil {
 			return
 		}
@@ -400,5 +401,12 @@ func TestRecheck(t *testing.T) {
 	_ = contents(t, p, err)
 	if r := c.indexed("busybox-static"); time.Since(r.LookedUp) > recheck {
 		t.Error("not looked up again after a day")
+	}
+}
+
+func TestDependencies(t *testing.T) {
+	got := dependencies("Package: x\nPre-Depends: libc6 (>= 2.34)\nDepends: zlib1g (>= 1:1.1), debconf | debconf-2.0,\n python3:any (= 3), libfoo1\nRecommends: nothing\nDescription: a\n Depends: b\n")
+	if want := []string{"libc6", "zlib1g", "debconf", "python3", "libfoo1"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

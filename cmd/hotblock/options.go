@@ -263,6 +263,7 @@ const helpHead = `hotblock is a PC in software. Its options are QEMU's, with one
 
 usage: hotblock [options] [disk image]
        hotblock fetch [cloud|generic|PACKAGE [PATH]]
+       hotblock bench [-quick] [-run REGEX] [options]
 
 With no options it boots Debian's cloud kernel to a shell; kernel and busybox
 come from Debian's archive through apt and are kept in the cache.
@@ -281,6 +282,8 @@ Subcommands:
   fetch [-refresh] [cloud|generic|PACKAGE [PATH]]
                          get a kernel, or any Debian package, or a file out of
                          one, into the cache, and print where it is
+  bench [options]        compare speed natively, in QEMU and in hotblock;
+                         bench -help lists the options
 
 Environment:
   HOTBLOCK_CACHE         directory of the cache (default: hotblock in the
