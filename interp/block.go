@@ -310,7 +310,7 @@ func (c *CPU) invalidate(b *mmu.Block, off, size uint64) {
 		if p.overlaps(off&pageMask, size) {
 			c.drop(p)
 			c.stats.Invalidated++
-		} else if p.ops != nil {
+		} else if p.ops != nil || p.Translations != nil {
 			left = true
 		}
 	}

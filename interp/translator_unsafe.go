@@ -57,10 +57,39 @@ func (p *codePage) Bytes() []byte { return p.bytes }
 // MarkUsed says that bytes off to off+n-1 of the page have been translated.
 func (p *codePage) MarkUsed(off, n uint64) { p.markUsed(off, n) }
 
+// CodePageAt returns the page of code at linear address va, or nil where it
+// cannot be executed or is no memory.
+func (c *CPU) CodePageAt(va uint64) *CodePage {
+	lin := va & c.linMask
+	if c.long && !canonical(lin) {
+		return nil
+	}
+	if e := &c.it.e[lin>>12&(fetchSize-1)]; e.tag == lin&^pageMask {
+		return e.page
+	}
+	acc := mmu.Exec
+	if c.CPL == 3 {
+		acc |= mmu.User
+	}
+	t, _, ok := c.Mem.Walk(&c.paging, lin, acc)
+	if !ok {
+		return nil
+	}
+	pa := t.PA & c.physMask
+	r := c.Mem.Find(pa)
+	if r == nil || r.Kind == mmu.IO {
+		return nil
+	}
+	return c.page(r, pa)
+}
+
+// MarkCode says that there is code of the page, so that writes to it are seen.
+func (c *CPU) MarkCode(p *CodePage) { c.markCode(p) }
+
 // Untranslate makes the block at off count again, after the translator has
-// forgotten what it made of it.
-func (p *codePage) Untranslate(off uint64) {
-	if o := p.head(off); o != nil && o.entry != 0 {
+// forgotten the entry that it gave for it.
+func (p *codePage) Untranslate(off, entry uint64) {
+	if o := p.head(off); o != nil && o.entry == entry {
 		o.entry, o.imm, o.fn = 0, 0, opHead
 	}
 }

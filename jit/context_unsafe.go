@@ -29,6 +29,7 @@ type context struct {
 	Tmp        uint64
 
 	State    uint64 // address of the CPU's x86.State
+	MapGen   uint64 // generation of the mapping of code: see maps.go
 	PageMask uint64 // for PEXT: all bits of a linear address above the page offset
 
 	// Addends of coalesced accesses: see coalesce.go.
@@ -56,6 +57,7 @@ const (
 	offIndirect   = int32(unsafe.Offsetof(context{}.Indirect))
 	offTmp        = int32(unsafe.Offsetof(context{}.Tmp))
 	offState      = int32(unsafe.Offsetof(context{}.State))
+	offMapGen     = int32(unsafe.Offsetof(context{}.MapGen))
 	offPageMask   = int32(unsafe.Offsetof(context{}.PageMask))
 	offGroup      = int32(unsafe.Offsetof(context{}.Group))
 	offVecDead    = int32(unsafe.Offsetof(context{}.VecDead))
@@ -73,13 +75,14 @@ const (
 )
 
 // A jump cache maps linear addresses of code to translations: jumpEntries pairs
-// of a negated address and a host address, indexed by the low bits of the
-// address. There is one for each TLB in 64-bit mode, and one for 32-bit code.
+// of a negated address and a host address, indexed by a sum of
+// bits of the address. There is one for each TLB in 64-bit mode, and one for 32-bit code.
 const (
 	jumpBits    = 15
 	jumpEntries = 1 << jumpBits
 	jumpCaches  = 4
-	jumpMask    = 2*jumpEntries - 1 // PollMask: of twice the address
+	jumpMask    = 2*jumpEntries - 2 // PollMask: where PDEP puts the index, doubled
+	jumpShift   = 13                // see jumpIndex
 	offJump     = 1 << 16
 )
 

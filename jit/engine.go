@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"math/bits"
 	"runtime"
 	"slices"
 	"sort"
@@ -37,6 +38,7 @@ type Engine struct {
 	t       translator
 	filled  [jumpCaches][]uint32 // entries of the jump caches that may be valid
 	mode32  interp.Variant       // what the jump cache of 32-bit code is for
+	relies  [8 << 10]byte        // pages whose mapping code relies on, by a hash
 	stats   Stats
 }
 
@@ -88,6 +90,7 @@ func New(c *interp.CPU, cfg Config) (*Engine, error) {
 	x.PageMask = ^uint64(pageSize - 1)
 	x.VecDead, x.AVXDead = 1, 1
 	x.HostMXCSR = 0x1f80
+	x.MapGen = firstGen
 	for i := range e.sh.jump {
 		for n := range e.sh.jump[i] {
 			e.sh.jump[i][n].ntag = invalidJump
@@ -127,6 +130,11 @@ func (e *Engine) End() {
 // Poke implements interp.Translator.
 func (e *Engine) Poke() { atomic.StoreUint64(&e.sh.PollMask, 0) }
 
+// jumpSlot is the entry of a jump cache for a linear address.
+func jumpSlot(va uint64) uint32 {
+	return uint32(bits.RotateLeft64(va, -jumpShift)+va) & (jumpEntries - 1)
+}
+
 // jumpIndex is the jump cache of a variant.
 func jumpIndex(v interp.Variant) int {
 	if v&interp.Variant64 == 0 {
@@ -148,7 +156,7 @@ func (e *Engine) Translate(b interp.Block) uint64 {
 	}
 	if list := regionsOf(b.Page); list != nil {
 		for _, r := range list.regions {
-			if r.off == uint32(b.Off) && r.variant == b.Variant && r.goff == goffOf(b) {
+			if !r.dead && r.page == b.Page && r.off == uint32(b.Off) && r.variant == b.Variant && r.goff == goffOf(b) {
 				return r.entry
 			}
 		}
@@ -170,12 +178,17 @@ func (e *Engine) Translate(b interp.Block) uint64 {
 	r.end = r.host + int32(n)
 	e.regions = append(e.regions, r)
 	r.entry = uint64(len(e.regions))
-	list := regionsOf(b.Page)
-	if list == nil {
-		list = &pageRegions{}
-		b.Page.Translations = list
+	for _, p := range []*interp.CodePage{r.page, r.page2} {
+		if p == nil {
+			continue
+		}
+		list := regionsOf(p)
+		if list == nil {
+			list = &pageRegions{}
+			p.Translations = list
+		}
+		list.regions = append(list.regions, r)
 	}
-	list.regions = append(list.regions, r)
 	e.stats.Regions++
 	e.stats.Instructions += uint64(e.t.n)
 	e.stats.GuestBytes += uint64(e.t.next - r.off)
@@ -214,10 +227,17 @@ func (e *Engine) Drop(p *interp.CodePage) {
 
 // kill makes a region unreachable.
 func (e *Engine) kill(r *region) {
+	if r.dead {
+		return
+	}
 	r.dead = true
+	r.page.Untranslate(uint64(r.off), r.entry)
 	for _, id := range r.in {
 		if s := &e.sites[id]; s.linked == r && !s.region.dead {
 			e.patch(s.retry, s.stub)
+			if s.gen != 0 {
+				e.putGen(s, neverGen)
+			}
 			s.linked = nil
 		}
 	}
@@ -236,8 +256,11 @@ const invalidJump = 1 << 63
 func (e *Engine) flush() {
 	for _, r := range e.regions {
 		r.dead = true
-		r.page.Untranslate(uint64(r.off))
+		r.page.Untranslate(uint64(r.off), r.entry)
 		r.page.Translations = nil
+		if r.page2 != nil {
+			r.page2.Translations = nil
+		}
 	}
 	e.regions = e.regions[:0]
 	clear(e.sites)
@@ -262,39 +285,14 @@ func (e *Engine) flushJump(i int) {
 	e.filled[i] = e.filled[i][:0]
 }
 
-// FlushTLB implements interp.Translator.
-func (e *Engine) FlushTLB(all bool) {
-	for i := range e.filled {
-		e.flushJump(i)
-	}
-}
-
-// FlushPage implements interp.Translator.
-func (e *Engine) FlushPage(va uint64, large bool) {
-	if large {
-		e.FlushTLB(true)
-		return
-	}
-	for i := range e.filled {
-		if len(e.filled[i]) > 256 {
-			e.flushJump(i)
-			continue
-		}
-		for _, n := range e.filled[i] {
-			if je := &e.sh.jump[i][n]; (-je.ntag^va)>>12 == 0 {
-				je.ntag = invalidJump
-			}
-		}
-	}
-}
-
 // fillJump enters a region into the jump cache under a linear address.
 func (e *Engine) fillJump(va uint64, r *region) {
-	n := uint32(va & (jumpEntries - 1))
+	n := jumpSlot(va)
 	if n == 0 {
 		return // entry 0 is what a lookup finds while something is pending
 	}
 	i := jumpIndex(r.variant)
+	e.relied(va)
 	e.sh.jump[i][n] = jumpEntry{-va, uint64(e.arena.Base) + uint64(r.indirect)}
 	e.filled[i] = append(e.filled[i], n)
 	r.jumps = append(r.jumps, uint32(i)<<16|n)
@@ -369,6 +367,9 @@ func (e *Engine) Run(entry uint64) {
 				e.link(uint32(x.Site), r)
 			case siteIndirect:
 				e.fillJump(ip, r)
+				if e.sites[x.Site].gen != 0 {
+					e.linkFar(uint32(x.Site), r, x.RBase)
+				}
 			}
 			x.EntryFlags = packFlags(x.Flags)
 		}
@@ -430,6 +431,12 @@ func (e *Engine) exit() (ip uint64, interpret bool) {
 			return ip, true
 		}
 		return va, false
+	case siteCross:
+		if e.recheck(s, ip) {
+			x.EntryFlags = packFlags(x.Flags)
+			return retryIP, false
+		}
+		return ip, true
 	case siteMiss:
 		va := e.address(&s.ref, v)
 		if va&(pageSize-1)+uint64(s.size) <= pageSize && e.cpu.FillTLB(va, s.write) {

@@ -19,6 +19,8 @@ package jit
 // instruction again.
 
 import (
+	"errors"
+
 	"hotblock/interp"
 	"hotblock/jit/host"
 	"hotblock/x86"
@@ -46,6 +48,7 @@ const (
 	siteMiss                     // a memory access that the TLB does not answer
 	siteIndirect                 // an indirect jump that the jump cache does not answer
 	sitePoll                     // something is pending
+	siteCross                    // an instruction on two pages, the second of which may be another
 	numSites
 )
 
@@ -59,6 +62,7 @@ type site struct {
 	goff   uint32 // guest offset in the granule: of the instruction; of an edge, of the target
 	retry  int32  // miss: host offset of the check; edge: of the displacement to patch, or -1
 	stub   int32  // edge: host offset of the stub
+	gen    int32  // host offset of a generation to compare MapGen with, or 0
 	linked *region
 	ref    ref
 }
@@ -66,6 +70,7 @@ type site struct {
 // A region is a piece of translated code.
 type region struct {
 	page     *interp.CodePage
+	page2    *interp.CodePage // the next one, if an instruction continues there
 	variant  interp.Variant
 	off      uint32 // in the page, of its first instruction
 	size     uint32 // in bytes of guest code
@@ -168,7 +173,11 @@ func (t *translator) collect(b interp.Block) bool {
 	t.n, t.ends = 0, false
 	for t.n < maxRegion && off < pageSize {
 		g := &t.insts[t.n]
-		if decode.Decode(code[off:], mode, &g.x) != nil || !t.e.cpu.Executes(&g.x) {
+		err := decode.Decode(code[off:], mode, &g.x)
+		if errors.Is(err, decode.ErrTruncated) && t.crossing(b, off, mode, &g.x) {
+			err = nil
+		}
+		if err != nil || !t.e.cpu.Executes(&g.x) {
 			break
 		}
 		g.off = off
@@ -223,6 +232,9 @@ func (t *translator) emit() {
 		t.cur = g
 		mark := t.pos()
 		cold := len(t.cold)
+		if g.off+uint32(g.x.Len) > pageSize {
+			t.guard(g)
+		}
 		if !t.instruction(g) {
 			// It turned out not to be possible.
 			t.b = t.b[:mark]
@@ -243,7 +255,13 @@ func (t *translator) emit() {
 		t.cold[i]()
 	}
 	r.size = t.next - r.off
-	r.page.MarkUsed(uint64(r.off), uint64(r.size))
+	r.page.MarkUsed(uint64(r.off), uint64(min(r.size, pageSize-r.off)))
+	if t.next <= pageSize {
+		r.page2 = nil
+	} else {
+		t.e.cpu.MarkCode(r.page2)
+		r.page2.MarkUsed(0, uint64(t.next-pageSize))
+	}
 	r.insts = make([]instMap, t.n)
 	for i := range t.n {
 		g := &t.insts[i]
@@ -299,13 +317,6 @@ func (t *translator) granule() uint32 {
 	return pageSize
 }
 
-// farEdge goes to a guest offset outside of the granule, by the jump cache.
-func (t *translator) farEdge(goff uint32) {
-	t.load(s1, gs(offRBase))
-	t.leaRIP(s1, s1, int32(goff))
-	t.indirect(0)
-}
-
 // leaRIP adds to an instruction pointer, in the width of the code.
 func (t *translator) leaRIP(d, s int8, n int32) {
 	if t.wide {
@@ -317,17 +328,19 @@ func (t *translator) leaRIP(d, s int8, n int32) {
 
 // indirect jumps to the linear address in s1. undo is what RSP is off by if the
 // target is one that faults.
-func (t *translator) indirect(undo int8) {
-	id := t.newSite(site{kind: siteIndirect, undo: undo, goff: t.goff + t.cur.off})
+func (t *translator) indirect(undo int8) (id uint32) {
+	id = t.newSite(site{kind: siteIndirect, undo: undo, goff: t.goff + t.cur.off})
 	jump := t.e.jumpOffset(t.v)
-	t.lea(s2, mem{base: s1, index: s1})
-	t.pext(s2, s2, gs(host.OffPollMask))
+	t.rorx(s2, s1, jumpShift)
+	t.lea(s2, mem{base: s2, index: s1})
+	t.pdep(s2, s2, gs(host.OffPollMask))
 	t.load(s0, gsx(s2, jump))
 	t.lea(s0, mem{base: s0, index: s1})
 	hit := t.jrcxz()
 	t.leave(id, siteIndirect)
 	t.here(hit)
 	t.jmpMem(gsx(s2, jump+8))
+	return id
 }
 
 // callout leaves for the interpreter to run the instruction at goff.

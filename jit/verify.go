@@ -170,7 +170,7 @@ func undefinedAfter(insts []instMap) uint64 {
 func (e *Engine) listing(r *region, va uint64) string {
 	var b strings.Builder
 	b.WriteString("guest:\n")
-	disasm(&b, r.page.Bytes()[r.off:r.off+r.size], va, r.variant&interp.Variant64 != 0)
+	disasm(&b, r.page.Bytes()[r.off:min(r.off+r.size, pageSize)], va, r.variant&interp.Variant64 != 0)
 	b.WriteString("host:\n")
 	disasm(&b, e.arena.Write[r.host:r.end], uint64(e.arena.Base)+uint64(r.host), true)
 	return b.String()

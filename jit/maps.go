@@ -1,0 +1,161 @@
+package jit
+
+// Code that depends on where pages are mapped.
+//
+// A direct jump to another granule, and an instruction that continues on the next
+// page, hold only as long as that granule or page is mapped where it was. The
+// context has a generation, MapGen, which changes whenever that may have changed
+// for a page that such code has relied on. The code compares the generation, and
+// RBase, as the same code may be mapped twice, with what they were when it was last
+// checked. When they differ it goes by the jump cache, which is keyed by linear
+// address, or asks the engine, which checks again and writes the new numbers into
+// the code. Both are one number: the generation is in the 16 bits that a canonical
+// address does not need.
+
+import (
+	"encoding/binary"
+
+	"hotblock/interp"
+	"hotblock/x86/decode"
+)
+
+// crossing decodes the instruction at off, which continues on the next page. It
+// reports false where that is not to be translated.
+func (t *translator) crossing(b interp.Block, off uint32, mode decode.Mode, x *decode.Inst) bool {
+	va := b.VA&^(pageSize-1) + pageSize
+	p := t.e.cpu.CodePageAt(va)
+	if p == nil {
+		return false
+	}
+	var buf [2 * decode.MaxLen]byte
+	n := copy(buf[:], b.Page.Bytes()[off:])
+	n += copy(buf[n:n+decode.MaxLen], p.Bytes())
+	if decode.Decode(buf[:n], mode, x) != nil {
+		return false
+	}
+	t.r.page2 = p
+	return true
+}
+
+// guard writes the check that the next page is where it was.
+func (t *translator) guard(g *ginst) {
+	if t.v&interp.VariantLarge != 0 {
+		return // the same page of the guest, and so the next page of memory
+	}
+	id := t.newSite(site{kind: siteCross, goff: t.goff + g.off, retry: t.r.host + int32(t.pos())})
+	at, same := t.sameMap()
+	t.e.sites[id].gen = at
+	t.leave(id, siteCross)
+	t.here(same)
+}
+
+// sameMap loads RBase into s1 and compares its sum with MapGen with a number in the
+// code, without changing flags. It returns the host offset of the number's
+// negative, and a short jump that is taken where they are the same.
+func (t *translator) sameMap() (gen int32, same int) {
+	t.load(s0, gs(offMapGen))
+	t.load(s1, gs(offRBase))
+	t.lea(s0, mem{base: s0, index: s1})
+	t.byte(0x49, 0xb8|byte(s2&7)) // mov s2, imm64
+	gen = t.r.host + int32(t.pos())
+	t.imm64(neverGen)
+	t.lea(s0, mem{base: s0, index: s2})
+	return gen, t.jrcxz()
+}
+
+// firstGen is the first generation, and the distance of one from the next.
+const firstGen = 1 << 48
+
+// neverGen is the negative of what MapGen and RBase never add up to.
+const neverGen = 0
+
+// farEdge goes to a guest offset outside of the granule: directly, where it was
+// last, or by the jump cache.
+func (t *translator) farEdge(goff uint32) {
+	gen, same := t.sameMap()
+	miss := t.pos()
+	t.leaRIP(s1, s1, int32(goff))
+	id := t.indirect(0)
+	if t.pos()-same-1 > 127 {
+		panic("jit: far edge")
+	}
+	t.here(same)
+	t.leaRIP(s1, s1, int32(goff&^(t.granule()-1)))
+	t.store(gs(offRBase), s1)
+	at := t.jmp()
+	t.patchRel32(at, miss)
+	s := &t.e.sites[id]
+	s.gen, s.retry, s.stub = gen, t.r.host+int32(at), t.r.host+int32(miss)
+}
+
+// linkFar makes a far edge lead directly to a region for as long as the mapping
+// stays.
+func (e *Engine) linkFar(id uint32, r *region, rbase uint64) {
+	s := &e.sites[id]
+	if s.region.dead || s.region.variant != r.variant {
+		return // RBase would not be what a granule of another size has
+	}
+	e.setGen(s, rbase)
+	e.relied(e.cpu.RIP)
+	if s.linked != r {
+		e.patch(s.retry, r.direct)
+		s.linked = r
+		r.in = append(r.in, id)
+		e.stats.Links++
+	}
+}
+
+// setGen makes a site hold for the present generation and RBase.
+func (e *Engine) setGen(s *site, rbase uint64) { e.putGen(s, -(e.sh.MapGen + rbase)) }
+
+func (e *Engine) putGen(s *site, v uint64) {
+	binary.LittleEndian.PutUint64(e.arena.Write[s.gen:], v)
+}
+
+// recheck looks whether an instruction's second page is where it was.
+func (e *Engine) recheck(s *site, ip uint64) bool {
+	va := ip&^(pageSize-1) + pageSize
+	p := e.cpu.CodePageAt(va)
+	if p == nil || p != s.region.page2 || s.region.dead {
+		return false
+	}
+	e.setGen(s, e.sh.RBase)
+	e.relied(va)
+	return true
+}
+
+// relied notes that code relies on the mapping of the page at va.
+func (e *Engine) relied(va uint64) {
+	n := va >> 12 & (8*uint64(len(e.relies)) - 1)
+	e.relies[n>>3] |= 1 << (n & 7)
+}
+
+// newMap starts a new generation.
+func (e *Engine) newMap() {
+	clear(e.relies[:])
+	if e.sh.MapGen += firstGen; e.sh.MapGen == 0 {
+		// The numbers are used up: none must be met again.
+		for i := range e.sites {
+			if s := &e.sites[i]; s.gen != 0 && !s.region.dead {
+				e.putGen(s, neverGen)
+			}
+		}
+		e.sh.MapGen = firstGen
+	}
+}
+
+// FlushTLB implements interp.Translator.
+func (e *Engine) FlushTLB(all bool) {
+	for i := range e.filled {
+		e.flushJump(i)
+	}
+	e.newMap()
+}
+
+// FlushPage implements interp.Translator.
+func (e *Engine) FlushPage(va uint64, large bool) {
+	n := va >> 12 & (8*uint64(len(e.relies)) - 1)
+	if large || e.relies[n>>3]>>(n&7)&1 != 0 {
+		e.FlushTLB(true)
+	}
+}
