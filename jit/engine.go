@@ -38,6 +38,7 @@ type Engine struct {
 	t       translator
 	filled  [jumpCaches][]uint32 // entries of the jump caches that may be valid
 	mode32  interp.Variant       // what the jump cache of 32-bit code is for
+	resume  int32                // where to go on after an exit inside of a region
 	relies  [8 << 10]byte        // pages whose mapping code relies on, by a hash
 	stats   Stats
 }
@@ -56,6 +57,7 @@ type Stats struct {
 	Exits        [numSites + 1]uint64
 	Filled       uint64 // misses that a page walk answered
 	Links        uint64
+	Splits       uint64 // regions translated again without groups of accesses
 	Dropped      uint64 // regions, because their code was written
 	Flushes      uint64 // of the code cache
 	Verified     uint64 // runs of regions that were compared
@@ -156,28 +158,46 @@ func (e *Engine) Translate(b interp.Block) uint64 {
 	}
 	if list := regionsOf(b.Page); list != nil {
 		for _, r := range list.regions {
-			if !r.dead && r.page == b.Page && r.off == uint32(b.Off) && r.variant == b.Variant && r.goff == goffOf(b) {
+			if !r.dead && r.entry != 0 && r.page == b.Page && r.off == uint32(b.Off) && r.variant == b.Variant && r.goff == goffOf(b) {
 				return r.entry
 			}
 		}
 	}
 	start := time.Now()
 	defer func() { e.stats.TranslateTime += time.Since(start) }()
-	r := e.translate(b)
+	r := e.translate(b, false)
 	if r == nil {
 		return 0
 	}
 	if e.used+len(e.t.b) > len(e.arena.Write) {
 		e.flush()
-		if r = e.translate(b); r == nil || e.used+len(e.t.b) > len(e.arena.Write) {
+		if r = e.translate(b, false); r == nil || e.used+len(e.t.b) > len(e.arena.Write) {
 			return 0
 		}
 	}
+	e.place(r)
+	r.entry = uint64(len(e.regions))
+	return r.entry
+}
+
+// makeSplit translates a region without groups of accesses. It returns nil where
+// there is no room.
+func (e *Engine) makeSplit(r *region) *region {
+	s := e.translate(interp.Block{Page: r.page, Off: uint64(r.off), VA: e.sh.RBase + uint64(r.goff), Variant: r.variant}, true)
+	if s == nil || e.used+len(e.t.b) > len(e.arena.Write) {
+		return nil
+	}
+	e.place(s)
+	e.stats.Splits++
+	return s
+}
+
+// place puts the region that was just translated into the code cache.
+func (e *Engine) place(r *region) {
 	n := copy(e.arena.Write[e.used:], e.t.b)
 	e.used += (n + 15) &^ 15
 	r.end = r.host + int32(n)
 	e.regions = append(e.regions, r)
-	r.entry = uint64(len(e.regions))
 	for _, p := range []*interp.CodePage{r.page, r.page2} {
 		if p == nil {
 			continue
@@ -193,7 +213,6 @@ func (e *Engine) Translate(b interp.Block) uint64 {
 	e.stats.Instructions += uint64(e.t.n)
 	e.stats.GuestBytes += uint64(e.t.next - r.off)
 	e.stats.HostBytes += uint64(n)
-	return r.entry
 }
 
 // goffOf is the offset of a block in its granule.
@@ -378,14 +397,14 @@ func (e *Engine) Run(entry uint64) {
 	}
 }
 
-// retry goes on at an access that the TLB did not answer before, with the vector
-// registers loaded if the region uses them.
+// retry goes on inside of a region, at e.resume, with the vector registers loaded
+// if the region uses them.
 func (e *Engine) retry() (ip uint64, interpret bool) {
 	s := &e.sites[e.sh.Site]
 	if s.region.vec {
-		e.call(e.enterVec, s.retry)
+		e.call(e.enterVec, e.resume)
 	} else {
-		e.call(e.enter, s.retry)
+		e.call(e.enter, e.resume)
 	}
 	return e.exit()
 }
@@ -434,14 +453,24 @@ func (e *Engine) exit() (ip uint64, interpret bool) {
 	case siteCross:
 		if e.recheck(s, ip) {
 			x.EntryFlags = packFlags(x.Flags)
+			e.resume = s.retry
 			return retryIP, false
 		}
 		return ip, true
 	case siteMiss:
 		va := e.address(&s.ref, v)
+		if s.grouped && va&(pageSize-1)+uint64(s.size) > pageSize {
+			x.EntryFlags = packFlags(x.Flags)
+			if target, ok := e.split(s); ok {
+				e.resume = target
+				return retryIP, false
+			}
+			return ip, true
+		}
 		if va&(pageSize-1)+uint64(s.size) <= pageSize && e.cpu.FillTLB(va, s.write) {
 			e.stats.Filled++
 			x.EntryFlags = packFlags(x.Flags)
+			e.resume = s.retry
 			return retryIP, false
 		}
 		return ip, true
@@ -524,7 +553,7 @@ func (e *Engine) faultIP() uint64 {
 func (s *Stats) Fprint(w io.Writer) {
 	fmt.Fprintf(w, "translated %d regions, %d instructions, %d bytes of guest code to %d of host code\n", s.Regions, s.Instructions, s.GuestBytes, s.HostBytes)
 	fmt.Fprintf(w, "translation took %v\n", s.TranslateTime)
-	fmt.Fprintf(w, "entered %d times, linked %d edges, dropped %d regions, flushed the code cache %d times\n", s.Entries, s.Links, s.Dropped, s.Flushes)
+	fmt.Fprintf(w, "entered %d times, linked %d edges, split %d regions, dropped %d, flushed the code cache %d times\n", s.Entries, s.Links, s.Splits, s.Dropped, s.Flushes)
 	fmt.Fprintf(w, "left: %d edges, %d for the interpreter, %d TLB misses (%d filled), %d indirect jumps, %d polls, %d faults\n",
 		s.Exits[siteEdge], s.Exits[siteCallout], s.Exits[siteMiss], s.Filled, s.Exits[siteIndirect], s.Exits[sitePoll], s.Exits[reasonFault])
 	type count struct {

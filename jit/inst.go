@@ -228,7 +228,7 @@ func (t *translator) plain(x *decode.Inst, e *decode.Effects, m mem) bool {
 	p := operands{reg: home, m: m, noREX: hi}
 	free := [3]int8{}
 	n := 0
-	for _, s := range [3]int8{s0, s1, s2} {
+	for _, s := range [3]int8{s2, s1, s0} {
 		if hasMem && (m.base == s || m.index == s) {
 			continue
 		}
@@ -240,6 +240,9 @@ func (t *translator) plain(x *decode.Inst, e *decode.Effects, m mem) bool {
 			return noReg
 		}
 		n--
+		if free[n] == s2 {
+			t.co.inS2 = -1
+		}
 		return free[n]
 	}
 	useRCX := implicit&(1<<x86.RCX) != 0
@@ -256,10 +259,9 @@ func (t *translator) plain(x *decode.Inst, e *decode.Effects, m mem) bool {
 		n = 0
 	}
 	if useRCX {
-		if n == 0 || free[0] != s0 {
+		if n == 0 || free[n-1] != s0 {
 			return false
 		}
-		copy(free[:], free[1:])
 		n--
 		a.mov(hRCX, hostRCX)
 	}

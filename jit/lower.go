@@ -9,6 +9,9 @@ import (
 )
 
 var (
+	opAdd   = decode.MustOp("add")
+	opSub   = decode.MustOp("sub")
+	opMov   = decode.MustOp("mov")
 	opLea   = decode.MustOp("lea")
 	opNop   = decode.MustOp("nop")
 	opPause = decode.MustOp("pause")
@@ -106,7 +109,7 @@ func (t *translator) instruction(g *ginst) bool {
 		return t.stack(g)
 	}
 	switch {
-	case x.Op == opCld, x.Op == opNop, x.Op == opPause, x.Op == opEndbr:
+	case t.skips(x):
 		return true
 	case x.Op == opLea:
 		return t.leaInst(g)
@@ -117,6 +120,11 @@ func (t *translator) instruction(g *ginst) bool {
 	}
 	m := t.access(t.refOf(g), int32(e.MemSize), e.Mem&decode.AccessWrite != 0, g.live != 0)
 	return t.plain(x, e, m)
+}
+
+// skips reports whether an instruction does nothing.
+func (t *translator) skips(x *decode.Inst) bool {
+	return x.Op == opCld || x.Op == opNop || x.Op == opPause || x.Op == opEndbr
 }
 
 // load guest register g into the scratch register s, or return its home.
@@ -178,54 +186,6 @@ func (t *translator) constant(d int8, v uint64) {
 		t.byte(0x48|byte(d)>>3&1, 0xb8|byte(d&7))
 		t.imm64(v)
 	}
-}
-
-// access writes the check of an access to memory, of size bytes at r, and
-// returns the host's memory operand for it. That uses s2 and perhaps s1; s0 is
-// free.
-func (t *translator) access(r ref, size int32, write, live bool) mem {
-	a := &t.asm
-	start := a.pos()
-	tlb := interp.TLB(t.v & interp.VariantTLB)
-	tag, add := int32(tlb.ReadTag), int32(tlb.ReadAdd)
-	if write {
-		tag, add = int32(tlb.WriteTag), int32(tlb.WriteAdd)
-	}
-	id := t.newSite(site{kind: siteMiss, write: write, size: uint8(size), goff: t.goff + t.cur.off, retry: t.r.host + int32(start), ref: r})
-	slow := func(at int) {
-		t.cold = append(t.cold, func() {
-			t.patchRel32(at, t.pos())
-			t.leave(id, siteMiss)
-		})
-	}
-	t.address(r)
-	a.rorx(s2, s1, 12)
-	a.movzx16(s2, s2)
-	// A base register and a displacement do without the address in s1.
-	simple := t.wide && r.bits == 64 && r.seg == 0 && r.index == noGuest && r.base < 16 && home[r.base] != noReg
-	switch {
-	case live:
-		a.load(s0, gsx(s2, tag))
-		a.lea(s0, mem{base: s0, index: s1, disp: size - 1})
-		a.pext(s0, s0, gs(offPageMask))
-		hit := a.jrcxz()
-		slow(a.jmp())
-		a.here(hit)
-	case simple:
-		a.add(s1, gsx(s2, tag))
-		a.cmpImm(s1, pageSize-size)
-		slow(a.jcc(ccA))
-	default:
-		a.load(s0, gsx(s2, tag))
-		a.addReg(s0, s1)
-		a.cmpImm(s0, pageSize-size)
-		slow(a.jcc(ccA))
-	}
-	a.load(s2, gsx(s2, add))
-	if simple {
-		return mem{base: home[r.base], index: s2, disp: int32(r.disp)}
-	}
-	return mem{base: s1, index: s2}
 }
 
 // leaInst translates LEA, which has no access to check.

@@ -42,6 +42,7 @@ func (t *translator) guard(g *ginst) {
 	if t.v&interp.VariantLarge != 0 {
 		return // the same page of the guest, and so the next page of memory
 	}
+	t.co.inS2 = -1
 	id := t.newSite(site{kind: siteCross, goff: t.goff + g.off, retry: t.r.host + int32(t.pos())})
 	at, same := t.sameMap()
 	t.e.sites[id].gen = at

@@ -54,17 +54,18 @@ const (
 
 // A site is a place where a region can be left.
 type site struct {
-	kind   siteKind
-	write  bool
-	size   uint8
-	undo   int8 // what to add to RSP where the target of an indirect jump faults
-	region *region
-	goff   uint32 // guest offset in the granule: of the instruction; of an edge, of the target
-	retry  int32  // miss: host offset of the check; edge: of the displacement to patch, or -1
-	stub   int32  // edge: host offset of the stub
-	gen    int32  // host offset of a generation to compare MapGen with, or 0
-	linked *region
-	ref    ref
+	kind    siteKind
+	write   bool
+	grouped bool // miss: the check is for a group, of which size is the span
+	size    int16
+	undo    int8 // what to add to RSP where the target of an indirect jump faults
+	region  *region
+	goff    uint32 // guest offset in the granule: of the instruction; of an edge, of the target
+	retry   int32  // miss: host offset of the check; edge: of the displacement to patch, or -1
+	stub    int32  // edge: host offset of the stub
+	gen     int32  // host offset of a generation to compare MapGen with, or 0
+	linked  *region
+	ref     ref
 }
 
 // A region is a piece of translated code.
@@ -86,6 +87,7 @@ type region struct {
 	in       []uint32 // edges that may be linked to it
 	jumps    []uint32 // entries of jump caches that may lead to it: cache<<16 | index
 	insts    []instMap
+	split    *region // the same without groups of accesses
 }
 
 // instMap says where an instruction's code is.
@@ -135,11 +137,12 @@ type translator struct {
 	next  uint32 // offset in the page behind the last instruction
 	ends  bool   // control does not go on there
 	cold  []func()
+	co    coalescer
 }
 
 // translate makes a region of the block, writes it to the code cache and returns
 // it; nil where the block's first instruction is not to be translated.
-func (e *Engine) translate(b interp.Block) *region {
+func (e *Engine) translate(b interp.Block, split bool) *region {
 	t := &e.t
 	t.b = t.b[:0]
 	t.cold = t.cold[:0]
@@ -154,6 +157,7 @@ func (e *Engine) translate(b interp.Block) *region {
 		return nil
 	}
 	t.liveness()
+	t.planAccesses(split)
 	t.emit()
 	return t.r
 }

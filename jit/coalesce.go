@@ -1,0 +1,327 @@
+package jit
+
+// One check for many accesses.
+//
+// Accesses at constant distances from one another, off registers that differ by
+// constants, are put into a group: the stack frame of a function, the fields of an
+// object. The first of a group checks the span of all of them, from the lowest byte
+// to the highest; if it lies in one page that may be accessed as the first one asks,
+// all others are in the same page and may be, too. The check leaves the page's
+// addend in the context, and an access of the group is that and the access itself.
+//
+// To find groups, every register is known as an origin, a value that is not known
+// further, and a distance from it. PUSH, POP, LEA, MOV, and ADD and SUB of a
+// constant change the distance; all else makes a new origin.
+//
+// A span may cross into another page, while none of its accesses does. Then the
+// region goes on in its split form, a translation of the same instructions without
+// groups, at the instruction of the check.
+//
+// A group of reads asks for a readable page and one of writes for a writable one.
+// A read joins the writes before it.
+
+import (
+	"hotblock/interp"
+	"hotblock/x86"
+	"hotblock/x86/decode"
+)
+
+// maxSpan is the greatest span of a group in bytes: the longer, the more often
+// it crosses a page.
+const maxSpan = 512
+
+// accessPlan is how an access is to be checked.
+type accessPlan struct {
+	ref   ref
+	size  int32
+	write bool
+	group int16 // or -1
+	first bool  // it checks for the group
+	disp  int64 // where the access begins, from the group's origin
+}
+
+// accessGroup is a group of accesses.
+type accessGroup struct {
+	origin int32
+	write  bool
+	lo, hi int64 // span, from the origin
+	n      int   // accesses
+}
+
+// value is what is known of a register.
+type value struct {
+	origin int32
+	disp   int64
+}
+
+type coalescer struct {
+	plan   []accessPlan // of the region's accesses, in order
+	next   int          // the access to translate next
+	groups []accessGroup
+	regs   [17]value // the last is RBase
+	fresh  int32
+	inS2   int16 // the group whose addend is in s2, or -1
+}
+
+// planAccesses looks for groups in the region's instructions.
+func (t *translator) planAccesses(split bool) {
+	c := &t.co
+	c.plan, c.groups, c.next, c.inS2 = c.plan[:0], c.groups[:0], 0, -1
+	for i := range c.regs {
+		c.regs[i] = value{origin: int32(i)}
+	}
+	c.fresh = int32(len(c.regs))
+	for i := range t.n {
+		g := &t.insts[i]
+		t.accesses(g)
+		c.step(g)
+	}
+	if split || !t.wide {
+		for i := range c.plan {
+			c.plan[i].group = -1
+		}
+	}
+	for i := range c.plan {
+		if p := &c.plan[i]; p.group >= 0 && c.groups[p.group].n == 1 {
+			p.group = -1
+		}
+	}
+}
+
+// accesses lists the accesses of an instruction in the order in which they are
+// translated.
+func (t *translator) accesses(g *ginst) {
+	c, x, e := &t.co, &g.x, &g.e
+	w := t.word()
+	switch e.Class {
+	case decode.ClassBranch:
+		switch {
+		case isJcc(x):
+		case x.Op == opRet:
+			c.add(t.stackRef(0), w, false)
+		default:
+			if x.Args[0].Kind == decode.Mem {
+				c.add(t.refOf(g), w, false)
+			}
+			if x.Op == opCall {
+				c.add(t.stackRef(-w), w, true)
+			}
+		}
+	case decode.ClassStack:
+		switch x.Op {
+		case opPush:
+			if x.Args[0].Kind == decode.Mem {
+				c.add(t.refOf(g), w, false)
+			}
+			c.add(t.stackRef(-w), w, true)
+		case opPop:
+			c.add(t.stackRef(0), w, false)
+		case opLeave:
+			r := t.stackRef(0)
+			r.base = x86.RBP
+			c.add(r, w, false)
+		}
+	default:
+		if e.Mem&decode.AccessReadWrite != 0 && !t.skips(x) {
+			c.add(t.refOf(g), int32(e.MemSize), e.Mem&decode.AccessWrite != 0)
+		}
+	}
+}
+
+// add lists an access and puts it into a group.
+func (c *coalescer) add(r ref, size int32, write bool) {
+	p := accessPlan{ref: r, size: size, write: write, group: -1}
+	if r.index == noGuest && r.seg == 0 && r.bits == 64 && r.base != noGuest {
+		v := value{origin: 16}
+		if r.base != ripBase {
+			v = c.regs[r.base]
+		}
+		p.disp = v.disp + r.disp
+		c.join(&p, v.origin)
+	}
+	c.plan = append(c.plan, p)
+}
+
+// join puts an access into a group with room for it, or into a new one.
+func (c *coalescer) join(p *accessPlan, origin int32) {
+	lo, hi := p.disp, p.disp+int64(p.size)
+	for i := len(c.groups) - 1; i >= 0; i-- {
+		q := &c.groups[i]
+		if q.origin != origin || p.write && !q.write || max(hi, q.hi)-min(lo, q.lo) > maxSpan {
+			continue
+		}
+		q.lo, q.hi = min(lo, q.lo), max(hi, q.hi)
+		q.n++
+		p.group = int16(i)
+		return
+	}
+	if len(c.groups) < maxGroups {
+		p.group, p.first = int16(len(c.groups)), true
+		c.groups = append(c.groups, accessGroup{origin, p.write, lo, hi, 1})
+	}
+}
+
+// step follows what an instruction does to the registers.
+func (c *coalescer) step(g *ginst) {
+	x, e := &g.x, &g.e
+	written := e.GPRWritten
+	w := int64(x.OpSize)
+	var keep uint32
+	move := func(d uint8, v value) {
+		c.regs[d] = v
+		keep |= 1 << d
+	}
+	sp := c.regs[x86.RSP]
+	switch x.Op {
+	case opPush, opCall:
+		move(x86.RSP, value{sp.origin, sp.disp - w})
+	case opPop:
+		move(x86.RSP, value{sp.origin, sp.disp + w})
+		if x.Args[0].Reg == x86.RSP {
+			keep = 0
+		}
+	case opRet:
+	case opLeave:
+		bp := c.regs[x86.RBP]
+		move(x86.RSP, value{bp.origin, bp.disp + w})
+	case opAdd, opSub:
+		if d, s := &x.Args[0], &x.Args[1]; d.Kind == decode.GPR && d.Size == 8 && s.Kind == decode.Imm {
+			v := c.regs[d.Reg]
+			if x.Op == opAdd {
+				v.disp += int64(x.Imm)
+			} else {
+				v.disp -= int64(x.Imm)
+			}
+			move(d.Reg, v)
+		}
+	case opMov:
+		if d, s := &x.Args[0], &x.Args[1]; d.Kind == decode.GPR && d.Size == 8 && s.Kind == decode.GPR {
+			move(d.Reg, c.regs[s.Reg])
+		}
+	case opLea:
+		if x.OpSize == 8 && x.AddrSize == 8 && x.Index == decode.NoReg && x.Base < 16 {
+			v := c.regs[x.Base]
+			v.disp += x.Disp
+			move(x.Args[0].Reg, v)
+		}
+	}
+	for r := range uint8(16) {
+		if written&^keep>>r&1 != 0 {
+			c.regs[r] = value{origin: c.fresh}
+			c.fresh++
+		}
+	}
+}
+
+// access writes what an access to memory needs in front of it, of size bytes at r,
+// and returns the host's memory operand for it. That uses s2 and perhaps s1; s0
+// is free. Flags change if they are not live.
+func (t *translator) access(r ref, size int32, write, live bool) mem {
+	c := &t.co
+	p := &c.plan[c.next]
+	c.next++
+	if p.ref != r || p.size != size || p.write != write {
+		panic("jit: access out of plan")
+	}
+	if p.group < 0 {
+		c.inS2 = -1
+		return t.check(r, size, write, live, 0, size)
+	}
+	q := &c.groups[p.group]
+	switch {
+	case p.first:
+		m := t.check(r, size, q.write, live, int32(q.lo-p.disp), int32(q.hi-q.lo))
+		t.store(gs(offGroup+8*int32(p.group)), s2)
+		c.inS2 = p.group
+		return m
+	case c.inS2 != p.group:
+		t.load(s2, gs(offGroup+8*int32(p.group)))
+		c.inS2 = p.group
+	}
+	m := mem{base: s1, index: s2, disp: int32(r.disp)}
+	if r.base == ripBase {
+		t.load(s1, gs(offRBase))
+	} else {
+		m.base = t.guest(r.base, s1)
+	}
+	return m
+}
+
+// check writes the check of an access at r. The span to be checked starts at
+// before bytes from r (zero or less) and is span bytes long.
+func (t *translator) check(r ref, size int32, write, live bool, before, span int32) mem {
+	a := &t.asm
+	start := a.pos()
+	tlb := interp.TLB(t.v & interp.VariantTLB)
+	tag, add := int32(tlb.ReadTag), int32(tlb.ReadAdd)
+	if write {
+		tag, add = int32(tlb.WriteTag), int32(tlb.WriteAdd)
+	}
+	low := r
+	low.disp += int64(before)
+	id := t.newSite(site{kind: siteMiss, write: write, size: int16(span), grouped: span != size, goff: t.goff + t.cur.off, retry: t.r.host + int32(start), ref: low})
+	slow := func(at int) {
+		t.cold = append(t.cold, func() {
+			t.patchRel32(at, t.pos())
+			t.e.sites[id].stub = t.r.host + int32(t.pos())
+			t.leave(id, siteMiss)
+		})
+	}
+	// A base register and a displacement do without the address in s1.
+	simple := t.wide && r.bits == 64 && r.seg == 0 && r.index == noGuest && r.base < 16 && home[r.base] != noReg
+	va := s1
+	if simple && low.disp == 0 && live {
+		va = home[r.base]
+	} else {
+		t.address(low)
+	}
+	a.rorx(s2, va, 12)
+	a.movzx16(s2, s2)
+	switch {
+	case live:
+		a.load(s0, gsx(s2, tag))
+		a.lea(s0, mem{base: s0, index: va, disp: span - 1})
+		a.pext(s0, s0, gs(offPageMask))
+		hit := a.jrcxz()
+		slow(a.jmp())
+		a.here(hit)
+	case simple:
+		a.add(s1, gsx(s2, tag))
+		a.cmpImm(s1, pageSize-span)
+		slow(a.jcc(ccA))
+	default:
+		a.load(s0, gsx(s2, tag))
+		a.addReg(s0, s1)
+		a.cmpImm(s0, pageSize-span)
+		slow(a.jcc(ccA))
+	}
+	a.load(s2, gsx(s2, add))
+	if simple {
+		return mem{base: home[r.base], index: s2, disp: int32(r.disp)}
+	}
+	return mem{base: s1, index: s2, disp: -before}
+}
+
+// split goes on in the split form of a site's region, and returns the host offset
+// there. The site will go there by itself from now on.
+func (e *Engine) split(s *site) (target int32, ok bool) {
+	r := s.region
+	if r.dead {
+		return 0, false
+	}
+	if r.split == nil {
+		if r.split = e.makeSplit(r); r.split == nil {
+			return 0, false
+		}
+	}
+	for _, m := range r.split.insts {
+		if m.goff == s.goff {
+			target = r.split.host + m.host
+			b := e.arena.Write[s.stub:]
+			b[0] = 0xe9
+			e.patch(s.stub+1, target)
+			return target, true
+		}
+	}
+	return 0, false
+}
