@@ -78,6 +78,7 @@ type codePage struct {
 	single map[uint16]*Op
 	ops    [][]Op // everything decoded, for invalidation
 	used   [64]uint64
+	drops  uint32 // times the code was dropped lately because it was written
 	// Translations is the translator's own.
 	Translations any
 }
@@ -281,7 +282,10 @@ func (c *CPU) fetchTranslate(lin uint64) mmu.Translation {
 // markCode sets PageCode for a page about to be decoded, and takes it out of
 // the write TLBs.
 func (c *CPU) markCode(p *codePage) {
-	if p.key.blk.SetFlags(p.key.off, mmu.PageCode)&mmu.PageCode == 0 {
+	if p.key.blk.SetFlags(p.key.off, mmu.PageCode)&(mmu.PageCode|mmu.PageStored) == mmu.PageStored {
+		if c.NumCPUs == 1 {
+			p.key.blk.ClearFlags(p.key.off, mmu.PageStored)
+		}
 		host := pageStart(p.bytes)
 		for i := range c.sh.tlbs {
 			c.sh.tlbs[i].dropHostWrites(host)
@@ -309,6 +313,7 @@ func (c *CPU) invalidate(b *mmu.Block, off, size uint64) {
 		}
 		if p.overlaps(off&pageMask, size) {
 			c.drop(p)
+			p.drops++
 			c.stats.Invalidated++
 		} else if p.ops != nil || p.Translations != nil {
 			left = true

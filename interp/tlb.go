@@ -59,26 +59,37 @@ type shared struct {
 }
 
 // largePages says where a TLB may hold pieces of large pages, so that INVLPG of a
-// small page does not have to look at every entry.
+// small page does not have to look at every entry: a bit for each 2 MiB of address
+// space, modulo 128 GiB. The bits stay until all is flushed.
 type largePages struct {
-	at   uint64 // a bit for each 2 MiB of address space, modulo 128 MiB
-	huge bool   // there are pieces of 1 GiB pages
+	at  [1024]uint64
+	any bool
 }
 
 // add notes a piece at va of a page of 1<<shift bytes.
 func (l *largePages) add(va uint64, shift uint8) {
-	switch {
-	case shift > 22:
-		l.huge = true
-	case shift == 22:
-		l.at |= 3 << (va >> 21 & 62)
-	case shift > 12:
-		l.at |= 1 << (va >> 21 & 63)
+	if shift <= 12 {
+		return
+	}
+	l.any = true
+	n := uint64(1) << (shift - 21) // 2 MiB, 4 MiB or 1 GiB
+	for i := va >> 21 &^ (n - 1); n > 0; i, n = i+1, n-1 {
+		l.at[i>>6&1023] |= 1 << (i & 63)
 	}
 }
 
 // has reports whether a large page may hold va.
-func (l *largePages) has(va uint64) bool { return l.huge || l.at>>(va>>21&63)&1 != 0 }
+func (l *largePages) has(va uint64) bool {
+	i := va >> 21
+	return l.at[i>>6&1023]>>(i&63)&1 != 0
+}
+
+// clear forgets all.
+func (l *largePages) clear() {
+	if l.any {
+		*l = largePages{}
+	}
+}
 
 type tlbInfo struct {
 	listed bool // in filled
@@ -140,7 +151,7 @@ func (t *tlbSet) flush(all bool) {
 	}
 	t.nfilled = kept
 	if all {
-		t.large = largePages{}
+		t.large.clear()
 	}
 }
 
@@ -212,7 +223,7 @@ func (t *fetchTLB) init() {
 	for i := range t.e {
 		t.e[i] = fetchEntry{tag: 1}
 	}
-	t.large = largePages{}
+	t.large.clear()
 }
 
 // flushTLB drops all translations; with all false global pages may stay.

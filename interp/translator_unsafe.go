@@ -300,6 +300,10 @@ func (c *CPU) variantHere() (Variant, bool) {
 	return v, true
 }
 
+// patience is how often the code of a page may change before it has to be hotter
+// than other code to be translated.
+const patience = 4
+
 // heated is what the head of a block does when it has been entered hotAt times.
 func (c *CPU) heated(o *Op) *Op {
 	c.RIP = c.ripAt(o.off)
@@ -311,6 +315,12 @@ func (c *CPU) heated(o *Op) *Op {
 	}
 	lin := (c.RIP + c.R[x86.RSeg+x86.CS]) & c.linMask
 	p := c.it.e[lin>>12&(fetchSize-1)].page
+	if p.drops > patience && o.imm < c.hotAt<<min(p.drops-patience, 12) {
+		// Its code changes so often that translating it may not pay.
+		c.stats.Instructions += uint64(o.n)
+		return o.next
+	}
+	p.drops -= p.drops / 2
 	o.entry = c.tr.Translate(Block{p, lin & pageMask, lin, v})
 	if o.entry == 0 {
 		o.fn = opHeadKept
@@ -370,7 +380,7 @@ func (c *CPU) fillFrom(set *tlbSet, va uint64, write bool, t *mmu.Translation, p
 		set.fill(page, false, t, base)
 		return true
 	}
-	if p.rgn.Kind != mmu.RAM || p.rgn.Blk.SetFlags(p.rgn.Off+t.PA-p.rgn.Base, mmu.PageDirty)&mmu.PageCode != 0 {
+	if p.rgn.Kind != mmu.RAM || p.rgn.Blk.SetFlags(p.rgn.Off+t.PA-p.rgn.Base, mmu.PageDirty|mmu.PageStored)&mmu.PageCode != 0 {
 		return false
 	}
 	set.fill(page, true, t, base)
