@@ -217,6 +217,7 @@ func (c *CPU) fetchPage() (*codePage, uint64) {
 	if !c.limited {
 		shift := uint8(bits.TrailingZeros64(t.PageSize))
 		*e = fetchEntry{lin &^ pageMask, p, t.Global, shift}
+		c.it.local = c.it.local || !t.Global
 		c.it.large.add(lin, shift)
 	}
 	return p, off
@@ -286,6 +287,7 @@ func (c *CPU) markCode(p *codePage) {
 		if c.NumCPUs == 1 {
 			p.key.blk.ClearFlags(p.key.off, mmu.PageStored)
 		}
+		c.codeMarks++
 		host := pageStart(p.bytes)
 		for i := range c.sh.tlbs {
 			c.sh.tlbs[i].dropHostWrites(host)
@@ -338,6 +340,7 @@ func (c *CPU) dropAllCode() {
 	for i := range c.its {
 		c.its[i].init()
 	}
+	c.dropSpaces()
 }
 
 // invalidations are writes by others to pages with code.

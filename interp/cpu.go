@@ -69,9 +69,14 @@ type CPU struct {
 	a20Closed atomic.Bool
 	physMask  uint64 // of what A20 lets through
 
-	sh     *shared
-	its    [3]fetchTLB // of CPL 0 to 2, of CPL 3, and one that stays empty
-	paging mmu.Paging
+	sh *shared
+	// Address spaces that are not current, a clock for their age, and how often a
+	// page that a write TLB may have held became code.
+	spaces     [maxSpaces]space
+	spaceClock uint64
+	codeMarks  uint64
+	its        [3]fetchTLB // of CPL 0 to 2, of CPL 3, and one that stays empty
+	paging     mmu.Paging
 
 	Mem   *mmu.Memory
 	Ports x86.Ports

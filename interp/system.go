@@ -192,15 +192,24 @@ func (c *CPU) setCR4(o *Op, v uint64) {
 
 // moveCR3 is MOV to CR3, in which bit 63 asks to keep the PCID's translations.
 func (c *CPU) moveCR3(o *Op, v uint64) {
+	keep := false
 	if c.CR4&x86.CR4PCIDE != 0 {
+		keep = v>>63 != 0
 		v &^= 1 << 63
 	}
 	if c.lma() && v>>x86.PhysBits != 0 {
 		c.raise(o, x86.ExcGP, 0)
 	}
+	if c.CR4&x86.CR4PCIDE != 0 {
+		old := c.pcid()
+		c.CR3, c.paging.CR3 = v, v
+		c.switchSpace(old, c.pcid(), keep)
+		return
+	}
 	c.setCR3(o, v)
 }
 
+// setCR3 loads CR3 and flushes what is not global.
 func (c *CPU) setCR3(o *Op, v uint64) {
 	if c.CR0&x86.CR0PG != 0 && c.CR4&x86.CR4PAE != 0 && !c.lma() {
 		p, ok := c.Mem.LoadPDPTEs(v, x86.PhysBits)
@@ -211,7 +220,6 @@ func (c *CPU) setCR3(o *Op, v uint64) {
 	}
 	c.CR3 = v
 	c.paging.CR3 = v
-	// TLB entries carry no PCID, so a switch always drops what is not global.
 	c.flushTLB(false)
 }
 
@@ -511,10 +519,15 @@ func opInvpcid(c *CPU, o *Op) *Op {
 	if typ > 3 || desc>>12 != 0 || typ == 0 && !canonical(addr) || c.CR4&x86.CR4PCIDE == 0 && typ < 2 && desc&0xfff != 0 {
 		c.raise(o, x86.ExcGP, 0)
 	}
-	switch typ {
-	case 0:
+	switch {
+	case typ < 2 && desc&0xfff != c.pcid():
+		c.dropSpace(desc & 0xfff)
+	case typ == 0:
 		c.flushPage(addr)
-	case 1, 3:
+	case typ == 1:
+		c.flushTLB(false)
+	case typ == 3:
+		c.dropSpaces()
 		c.flushTLB(false)
 	default:
 		c.flushTLB(true)

@@ -45,10 +45,10 @@ type tlbSet struct {
 	r, w tlbHalf
 	// What is known of each entry beside: of r first, then of w.
 	info [2 * tlbSize]tlbInfo
-	// filled[:nfilled] lists the entries that may be valid, as indices into info.
-	filled  [2 * tlbSize]uint32
-	nfilled int
-	large   largePages
+	// Lists of the entries that may be valid: of pages that are not global, and of
+	// global ones. An entry may be in the wrong one too.
+	filled [2]tlbList
+	large  largePages
 }
 
 // shared is what generated code may address beside its own: it holds no Go
@@ -91,8 +91,14 @@ func (l *largePages) clear() {
 	}
 }
 
+// A tlbList lists entries as indices into info.
+type tlbList struct {
+	n   [2 * tlbSize]uint32
+	len int
+}
+
 type tlbInfo struct {
-	listed bool // in filled
+	listed uint8 // which lists it is in: a bit for each
 	global bool
 	shift  uint8 // log2 of the size of the guest's page
 }
@@ -139,17 +145,20 @@ func (t *tlbSet) invalidate(n uint32) {
 }
 
 func (t *tlbSet) flush(all bool) {
-	kept := 0
-	for _, n := range t.filled[:t.nfilled] {
-		if t.info[n].global && !all {
-			t.filled[kept] = n
-			kept++
-			continue
-		}
-		t.invalidate(n)
-		t.info[n].listed = false
+	lists := t.filled[:1]
+	if all {
+		lists = t.filled[:]
 	}
-	t.nfilled = kept
+	for i := range lists {
+		l := &lists[i]
+		for _, n := range l.n[:l.len] {
+			t.info[n].listed &^= 1 << i
+			if all || !t.info[n].global {
+				t.invalidate(n)
+			}
+		}
+		l.len = 0
+	}
 	if all {
 		t.large.clear()
 	}
@@ -167,21 +176,27 @@ func (t *tlbSet) flushPage(va uint64) {
 	if !t.large.has(va) {
 		return
 	}
-	for _, n := range t.filled[:t.nfilled] {
-		h, i := t.half(n)
-		if s := t.info[n].shift; s > 12 && (-h.ntag[i]^va)>>s == 0 {
-			t.invalidate(n)
+	for k := range t.filled {
+		l := &t.filled[k]
+		for _, n := range l.n[:l.len] {
+			h, i := t.half(n)
+			if s := t.info[n].shift; s > 12 && (-h.ntag[i]^va)>>s == 0 {
+				t.invalidate(n)
+			}
 		}
 	}
 }
 
 // dropHostWrites removes write entries that point at a page of host memory.
 func (t *tlbSet) dropHostWrites(host hostPtr) {
-	for _, n := range t.filled[:t.nfilled] {
-		if n >= tlbSize {
-			i := uint64(n - tlbSize)
-			if page := -t.w.ntag[i]; t.w.add[i] == addend(page, host) {
-				t.invalidate(n)
+	for k := range t.filled {
+		l := &t.filled[k]
+		for _, n := range l.n[:l.len] {
+			if n >= tlbSize {
+				i := uint64(n - tlbSize)
+				if page := -t.w.ntag[i]; t.w.add[i] == addend(page, host) {
+					t.invalidate(n)
+				}
 			}
 		}
 	}
@@ -192,15 +207,25 @@ func (t *tlbSet) fill(page uint64, write bool, tr *mmu.Translation, host hostPtr
 	if write {
 		n += tlbSize
 	}
+	t.put(n, -page, addend(page, host), tr.Global, uint8(bits.TrailingZeros64(tr.PageSize)))
+}
+
+// put sets an entry.
+func (t *tlbSet) put(n uint32, ntag, add uint64, global bool, shift uint8) {
 	h, i := t.half(n)
-	h.ntag[i], h.add[i] = -page, addend(page, host)
+	h.ntag[i], h.add[i] = ntag, add
 	info := &t.info[n]
-	info.global, info.shift = tr.Global, uint8(bits.TrailingZeros64(tr.PageSize))
-	t.large.add(page, info.shift)
-	if !info.listed {
-		info.listed = true
-		t.filled[t.nfilled] = n
-		t.nfilled++
+	info.global, info.shift = global, shift
+	t.large.add(-ntag, shift)
+	k := 0
+	if global {
+		k = 1
+	}
+	if info.listed>>k&1 == 0 {
+		info.listed |= 1 << k
+		l := &t.filled[k]
+		l.n[l.len] = n
+		l.len++
 	}
 }
 
@@ -208,6 +233,7 @@ func (t *tlbSet) fill(page uint64, write bool, tr *mmu.Translation, host hostPtr
 type fetchTLB struct {
 	e     [fetchSize]fetchEntry
 	large largePages
+	local bool // there may be entries that are not global
 }
 
 const fetchSize = 512
@@ -220,6 +246,7 @@ type fetchEntry struct {
 }
 
 func (t *fetchTLB) init() {
+	t.local = false
 	for i := range t.e {
 		t.e[i] = fetchEntry{tag: 1}
 	}
@@ -233,7 +260,14 @@ func (c *CPU) flushTLB(all bool) {
 	for i := range c.sh.tlbs {
 		c.sh.tlbs[i].flush(all)
 	}
+	if all {
+		c.dropSpaces()
+	}
 	for i := range c.its {
+		if !all && !c.its[i].local {
+			continue
+		}
+		c.its[i].local = false
 		for j := range c.its[i].e {
 			if e := &c.its[i].e[j]; all || !e.global {
 				e.tag = 1

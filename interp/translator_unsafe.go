@@ -43,6 +43,11 @@ type Translator interface {
 	// it may be a large page.
 	FlushTLB(all bool)
 	FlushPage(va uint64, large bool)
+	// LeaveSpace is called when the CPU leaves an address space, and returns what
+	// EnterSpace is given when it comes back and nothing has changed there; nil if it
+	// comes anew. Global pages stay.
+	LeaveSpace() any
+	EnterSpace(saved any)
 	// Poke says that the pending word was set. It may be called from any
 	// goroutine.
 	Poke()
@@ -303,6 +308,14 @@ func (c *CPU) variantHere() (Variant, bool) {
 // patience is how often the code of a page may change before it has to be hotter
 // than other code to be translated.
 const patience = 4
+
+// Global reports whether the page at RIP, which must be in the fetch TLB, is the same
+// in all address spaces.
+func (c *CPU) Global() bool {
+	lin := (c.RIP + c.R[x86.RSeg+x86.CS]) & c.linMask
+	e := &c.it.e[lin>>12&(fetchSize-1)]
+	return e.tag == lin&^pageMask && e.global
+}
 
 // heated is what the head of a block does when it has been entered hotAt times.
 func (c *CPU) heated(o *Op) *Op {

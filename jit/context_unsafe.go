@@ -28,9 +28,9 @@ type context struct {
 	Indirect   uint64 // target of an indirect jump
 	Tmp        uint64
 
-	State    uint64 // address of the CPU's x86.State
-	MapGen   uint64 // generation of the mapping of code: see maps.go
-	PageMask uint64 // for PEXT: all bits of a linear address above the page offset
+	State    uint64    // address of the CPU's x86.State
+	MapGen   [2]uint64 // generations of the mapping of code, of programs and of the system: see maps.go
+	PageMask uint64    // for PEXT: all bits of a linear address above the page offset
 
 	// Addends of coalesced accesses: see coalesce.go.
 	Group [maxGroups]uint64

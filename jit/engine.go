@@ -36,10 +36,12 @@ type Engine struct {
 	sites   []site
 	regions []*region // by rising address
 	t       translator
-	filled  [jumpCaches][]uint32 // entries of the jump caches that may be valid
-	mode32  interp.Variant       // what the jump cache of 32-bit code is for
-	resume  int32                // where to go on after an exit inside of a region
-	relies  [8 << 10]byte        // pages whose mapping code relies on, by a hash
+	filled  [jumpCaches][2][]uint32 // entries of the jump caches that may be valid: of local pages, and of global ones
+	mode32  interp.Variant          // what the jump cache of 32-bit code is for
+	resume  int32                   // where to go on after an exit inside of a region
+	maps    [2]mapping
+	lastGen uint64 // the greatest in use
+	epoch   uint64 // counts what makes saved address spaces stale
 	stats   Stats
 }
 
@@ -92,7 +94,8 @@ func New(c *interp.CPU, cfg Config) (*Engine, error) {
 	x.PageMask = ^uint64(pageSize - 1)
 	x.VecDead, x.AVXDead = 1, 1
 	x.HostMXCSR = 0x1f80
-	x.MapGen = firstGen
+	x.MapGen = [2]uint64{firstGen, firstGen}
+	e.lastGen = firstGen
 	for i := range e.sh.jump {
 		for n := range e.sh.jump[i] {
 			e.sh.jump[i][n].ntag = invalidJump
@@ -154,7 +157,7 @@ func (e *Engine) jumpOffset(v interp.Variant) int32 {
 func (e *Engine) Translate(b interp.Block) uint64 {
 	if v := b.Variant &^ interp.VariantLarge; v&interp.Variant64 == 0 && v != e.mode32 {
 		e.mode32 = v
-		e.flushJump(jumpCaches - 1)
+		e.flushJump(jumpCaches-1, true)
 	}
 	if list := regionsOf(b.Page); list != nil {
 		for _, r := range list.regions {
@@ -250,6 +253,7 @@ func (e *Engine) kill(r *region) {
 		return
 	}
 	r.dead = true
+	e.epoch++
 	r.page.Untranslate(uint64(r.off), r.entry)
 	for _, id := range r.in {
 		if s := &e.sites[id]; s.linked == r && !s.region.dead {
@@ -285,8 +289,9 @@ func (e *Engine) flush() {
 	clear(e.sites)
 	e.sites = e.sites[:0]
 	for i := range e.filled {
-		e.flushJump(i)
+		e.flushJump(i, true)
 	}
+	e.epoch++
 	e.used = e.firstRegion
 	e.stats.Flushes++
 }
@@ -297,11 +302,17 @@ func (e *Engine) patch(at, to int32) {
 	b.put32(int(at), to-at-4)
 }
 
-func (e *Engine) flushJump(i int) {
-	for _, n := range e.filled[i] {
-		e.sh.jump[i][n].ntag = invalidJump
+// flushJump empties a jump cache, all or but for what is global.
+func (e *Engine) flushJump(i int, all bool) {
+	for k := range e.filled[i] {
+		if k == 1 && !all {
+			break
+		}
+		for _, n := range e.filled[i][k] {
+			e.sh.jump[i][n].ntag = invalidJump
+		}
+		e.filled[i][k] = e.filled[i][k][:0]
 	}
-	e.filled[i] = e.filled[i][:0]
 }
 
 // fillJump enters a region into the jump cache under a linear address.
@@ -311,12 +322,16 @@ func (e *Engine) fillJump(va uint64, r *region) {
 		return // entry 0 is what a lookup finds while something is pending
 	}
 	i := jumpIndex(r.variant)
-	e.relied(va)
+	e.relied(va, r.variant)
 	e.sh.jump[i][n] = jumpEntry{-va, uint64(e.arena.Base) + uint64(r.indirect)}
-	e.filled[i] = append(e.filled[i], n)
+	k := 0
+	if e.cpu.Global() {
+		k = 1
+	}
+	e.filled[i][k] = append(e.filled[i][k], n)
 	r.jumps = append(r.jumps, uint32(i)<<16|n)
-	if len(e.filled[i]) > 4*jumpEntries {
-		e.flushJump(i)
+	if len(e.filled[i][k]) > 4*jumpEntries {
+		e.flushJump(i, true)
 	}
 }
 

@@ -4,7 +4,7 @@ package jit
 //
 // A direct jump to another granule, and an instruction that continues on the next
 // page, hold only as long as that granule or page is mapped where it was. The
-// context has a generation, MapGen, which changes whenever that may have changed
+// context has generations, MapGen, one for programs and one for the system, which change whenever that may have changed
 // for a page that such code has relied on. The code compares the generation, and
 // RBase, as the same code may be mapped twice, with what they were when it was last
 // checked. When they differ it goes by the jump cache, which is keyed by linear
@@ -54,7 +54,7 @@ func (t *translator) guard(g *ginst) {
 // code, without changing flags. It returns the host offset of the number's
 // negative, and a short jump that is taken where they are the same.
 func (t *translator) sameMap() (gen int32, same int) {
-	t.load(s0, gs(offMapGen))
+	t.load(s0, gs(offMapGen+8*int32(kind(t.v))))
 	t.load(s1, gs(offRBase))
 	t.lea(s0, mem{base: s0, index: s1})
 	t.byte(0x49, 0xb8|byte(s2&7)) // mov s2, imm64
@@ -97,7 +97,7 @@ func (e *Engine) linkFar(id uint32, r *region, rbase uint64) {
 		return // RBase would not be what a granule of another size has
 	}
 	e.setGen(s, rbase)
-	e.relied(e.cpu.RIP)
+	e.relied(e.cpu.RIP, r.variant)
 	if s.linked != r {
 		e.patch(s.retry, r.direct)
 		s.linked = r
@@ -107,7 +107,9 @@ func (e *Engine) linkFar(id uint32, r *region, rbase uint64) {
 }
 
 // setGen makes a site hold for the present generation and RBase.
-func (e *Engine) setGen(s *site, rbase uint64) { e.putGen(s, -(e.sh.MapGen + rbase)) }
+func (e *Engine) setGen(s *site, rbase uint64) {
+	e.putGen(s, -(e.sh.MapGen[kind(s.region.variant)] + rbase))
+}
 
 func (e *Engine) putGen(s *site, v uint64) {
 	binary.LittleEndian.PutUint64(e.arena.Write[s.gen:], v)
@@ -121,42 +123,122 @@ func (e *Engine) recheck(s *site, ip uint64) bool {
 		return false
 	}
 	e.setGen(s, e.sh.RBase)
-	e.relied(va)
+	e.relied(va, s.region.variant)
 	return true
 }
 
-// relied notes that code relies on the mapping of the page at va.
-func (e *Engine) relied(va uint64) {
-	n := va >> 12 & (8*uint64(len(e.relies)) - 1)
-	e.relies[n>>3] |= 1 << (n & 7)
+// A mapping is what one kind of code relies on: programs', which changes with the
+// address space, or the system's.
+type mapping struct {
+	relies [4 << 10]byte // pages that code relies on, a bit for each by a hash
+	local  bool          // some are not global
 }
 
-// newMap starts a new generation.
-func (e *Engine) newMap() {
-	clear(e.relies[:])
-	if e.sh.MapGen += firstGen; e.sh.MapGen == 0 {
+func (m *mapping) bit(va uint64) (*byte, byte) {
+	n := va >> 12 & (8*uint64(len(m.relies)) - 1)
+	return &m.relies[n>>3], 1 << (n & 7)
+}
+
+// kind is the index of the mapping that code of a variant relies on.
+func kind(v interp.Variant) int {
+	if v&interp.VariantUser != 0 {
+		return 0
+	}
+	return 1
+}
+
+// relied notes that code of a variant relies on the mapping of the page at va.
+func (e *Engine) relied(va uint64, v interp.Variant) {
+	m := &e.maps[kind(v)]
+	p, b := m.bit(va)
+	*p |= b
+	m.local = m.local || !e.cpu.Global()
+}
+
+// newMap starts a new generation for one kind of code.
+func (e *Engine) newMap(kind int) {
+	e.maps[kind] = mapping{}
+	if e.lastGen += firstGen; e.lastGen == 0 {
 		// The numbers are used up: none must be met again.
 		for i := range e.sites {
 			if s := &e.sites[i]; s.gen != 0 && !s.region.dead {
 				e.putGen(s, neverGen)
 			}
 		}
-		e.sh.MapGen = firstGen
+		e.epoch++ // what is kept of other address spaces has old numbers
+		e.lastGen = firstGen
+		e.sh.MapGen[1-kind] = e.lastGen
+		e.lastGen += firstGen
 	}
+	e.sh.MapGen[kind] = e.lastGen
 }
 
 // FlushTLB implements interp.Translator.
 func (e *Engine) FlushTLB(all bool) {
 	for i := range e.filled {
-		e.flushJump(i)
+		e.flushJump(i, all)
 	}
-	e.newMap()
+	e.newMap(0)
+	if all || e.maps[1].local {
+		e.newMap(1)
+	}
 }
 
 // FlushPage implements interp.Translator.
 func (e *Engine) FlushPage(va uint64, large bool) {
-	n := va >> 12 & (8*uint64(len(e.relies)) - 1)
-	if large || e.relies[n>>3]>>(n&7)&1 != 0 {
-		e.FlushTLB(true)
+	for k := range e.maps {
+		p, b := e.maps[k].bit(va)
+		if !large && *p&b == 0 {
+			continue
+		}
+		for i := range e.filled {
+			e.flushJump(i, true)
+		}
+		e.newMap(k)
+	}
+}
+
+// A savedSpace is what is kept of an address space that is not current.
+type savedSpace struct {
+	gen   uint64
+	epoch uint64 // Engine.epoch when it was left
+	m     mapping
+	jumps []savedJump
+}
+
+type savedJump struct {
+	cache, n uint32
+	jumpEntry
+}
+
+// LeaveSpace implements interp.Translator.
+func (e *Engine) LeaveSpace() any {
+	s := &savedSpace{gen: e.sh.MapGen[0], epoch: e.epoch, m: e.maps[0]}
+	for i := range e.filled {
+		for _, n := range e.filled[i][0] {
+			if j := e.sh.jump[i][n]; j.ntag != invalidJump {
+				s.jumps = append(s.jumps, savedJump{uint32(i), n, j})
+			}
+		}
+		e.flushJump(i, false)
+	}
+	if e.maps[1].local {
+		e.newMap(1)
+	}
+	return s
+}
+
+// EnterSpace implements interp.Translator.
+func (e *Engine) EnterSpace(saved any) {
+	s, _ := saved.(*savedSpace)
+	if s == nil || s.epoch != e.epoch {
+		e.newMap(0)
+		return
+	}
+	e.maps[0] = s.m
+	e.sh.MapGen[0] = s.gen
+	for _, j := range s.jumps {
+		e.sh.jump[j.cache][j.n] = j.jumpEntry
+		e.filled[j.cache][0] = append(e.filled[j.cache][0], j.n)
 	}
 }
