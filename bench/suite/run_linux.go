@@ -134,6 +134,8 @@ func (r *runner) prepare(ctx context.Context, dir string) error {
 		if f.kernel, err = r.Cache.Kernel(ctx, "cloud"); err != nil {
 			return err
 		}
+	} else if _, err := os.Stat(f.kernel); err != nil {
+		return fmt.Errorf("-kernel: %w", err)
 	}
 	r.report.Guest = strings.TrimPrefix(filepath.Base(f.kernel), "vmlinuz-")
 	if err := r.makeTargets(ctx); err != nil {
@@ -193,12 +195,12 @@ func (r *runner) makeTargets(ctx context.Context) error {
 	if r.Native {
 		r.targets = append(r.targets, &target{Target: report.Target{Name: report.Native, Kind: report.Native}})
 	}
-	bin, args, env := r.QEMU, []string(nil), []string(nil)
+	bin, pre, env := r.QEMU, []string(nil), []string(nil)
 	switch r.QEMU {
 	case "none":
 	case "fetch":
 		var err error
-		if bin, args, env, err = fetchQEMU(ctx, r.Cache); err != nil {
+		if bin, pre, env, err = fetchQEMU(ctx, r.Cache); err != nil {
 			return fmt.Errorf("-qemu fetch: %w", err)
 		}
 	case "":
@@ -214,8 +216,8 @@ func (r *runner) makeTargets(ctx context.Context) error {
 	}
 	if bin != "none" {
 		for _, c := range r.QEMUConfigs {
-			t := &target{Target: report.Target{Name: c.Name, Kind: report.QEMU}, bin: bin, env: env}
-			t.args = append(append(append(t.args, args...), "-accel", "tcg", "-no-user-config"), c.Args...)
+			t := &target{Target: report.Target{Name: c.Name, Kind: report.QEMU}, bin: bin, pre: pre, env: env}
+			t.args = append([]string{"-accel", "tcg", "-no-user-config"}, c.Args...)
 			r.targets = append(r.targets, t)
 		}
 	}
@@ -260,7 +262,7 @@ func (r *runner) rounds(ctx context.Context) error {
 			done := map[int]bool{}
 			for i := range failed[t] {
 				done[i] = true // once is enough
-				r.progress.advance(t, r.plan.Jobs[i].Name, 0)
+				r.progress.advance(t)
 			}
 			for tries := 0; len(done) < len(r.jobs); {
 				before := len(done)
@@ -305,7 +307,7 @@ func (r *runner) rounds(ctx context.Context) error {
 func (r *runner) record(t *target, job int, s report.Sample) {
 	s.Workload, s.Target = r.jobs[job].Name, t.Name
 	r.report.Samples = append(r.report.Samples, s)
-	r.progress.advance(t, s.Workload, s.Wall)
+	r.progress.advance(t)
 }
 
 // add records a sample and tells of a failure at once.

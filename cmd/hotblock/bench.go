@@ -140,6 +140,9 @@ func runBench(args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("bench: not complete: %w", err)
 	}
+	if n := r.Failed(); n > 0 {
+		return fmt.Errorf("bench: %d of %d runs failed; the end of the table says which, and why", n, len(r.Samples))
+	}
 	return nil
 }
 
