@@ -179,10 +179,10 @@ var programs = []Workload{
 	{Name: "lang/bash", Doc: "bash: loops, arithmetic, strings, arrays", Packages: []string{"bash"}, n: 15000, args: "bash bench/work.sh $N"},
 	{Name: "lang/dash", Doc: "dash: loops and arithmetic", Packages: []string{"dash"}, n: 150e3,
 		args: "sh -c 'i=0; s=0; while [ $i -lt $N ]; do i=$((i+1)); s=$(((s+i*i)%65521)); done; echo $s'"},
-	{Name: "lang/sqlite", Doc: "SQLite: inserts, an index, joins and sums in memory", Packages: []string{"sqlite3"}, Quick: true,
+	{Name: "lang/sqlite", Doc: "SQLite: inserts, an index, joins and sums in memory", Packages: []string{"sqlite3"},
 		args: "sqlite3 -batch :memory:", stdin: "bench/work.sql"},
 	{Name: "lang/gcc", Doc: "gcc -O2 -c of a generated file", Packages: []string{"gcc-12", "cpp-12", "binutils", "libc6-dev", "linux-libc-dev"}, Option: "gcc",
-		args: "gcc-12 -O2 -S -o /tmp/work.s bench/work.c"},
+		args: "gcc-12 -O2 -S -o - bench/work.c"},
 	{Name: "lang/node", Doc: "Node.js: objects, closures, strings, translated", Packages: []string{"nodejs"}, Option: "node", n: 20,
 		args: "node bench/work.js $N"},
 
