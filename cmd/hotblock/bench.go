@@ -134,8 +134,14 @@ func runBench(args []string, stdout, stderr io.Writer) error {
 	if r == nil {
 		return err
 	}
+	if err != nil {
+		b.update = false // not by half a run
+	}
 	if e := b.write(r, stdout); e != nil {
 		return fmt.Errorf("bench: %w", e)
+	}
+	if errors.Is(err, context.Canceled) {
+		return errors.New("bench: interrupted; the table has what was measured until then")
 	}
 	if err != nil {
 		return fmt.Errorf("bench: not complete: %w", err)
