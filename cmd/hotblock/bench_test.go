@@ -11,7 +11,7 @@ func TestBenchRefuses(t *testing.T) {
 	t.Setenv("HOTBLOCK_CACHE", t.TempDir())
 	for args, word := range map[string]string{
 		"-nonsense": "-nonsense", "word": "word", "-count|0": "-count 0", "-scale|-1": "-scale", "-scale|NaN": "-scale", "-metric|x": "-metric x", "-run|(": "-run (",
-		"-run|nosuch": "nosuch", "-with|x": "-with x", "-config|x": "NAME=ARGUMENTS", "-from|/nonexistent": "/nonexistent", "-timeout|1ms": "1ms",
+		"-run|nosuch": "nosuch", "-with|x": "-with x", "-config|x": "NAME=ARGUMENTS", "-from|/nonexistent": "/nonexistent", "-accel|nosuch": "nosuch", "-config|x=-m 1X": "configuration x", "-timeout|1ms": "1ms",
 		"-kernel|/nonexistent/k|-run|alu/alu": "/nonexistent/k", "-kernel|/dev/null|-accel||-native=false|-qemu|none": "nothing to run on",
 		"-kernel|/dev/null|-qemu|/nonexistent/q": "/nonexistent/q",
 	} {
