@@ -130,6 +130,8 @@ var programs = []Workload{
 	{Name: "copy/dd-from-tmpfs", Doc: "GNU dd, a file of 192 MiB in tmpfs to null, in blocks of 64 KiB", Packages: []string{"coreutils"}, n: 192,
 		prep: "dd if=/dev/zero of=/tmp/file bs=1M count=$N status=none",
 		args: "dd if=/tmp/file of=/dev/null bs=64k status=none"},
+	{Name: "copy/sysbench-memory", Doc: "sysbench memory: writes of 1 KiB to a total of 1 GiB", Packages: []string{"sysbench"}, Varies: true, n: 1024,
+		Want: "total number of events", args: "sysbench memory --memory-block-size=1K --memory-total-size=$NM --time=0 run"},
 
 	{Name: "int/gzip", Doc: "gzip -6 of 4 MiB of text", Packages: []string{"gzip"}, Quick: true, args: "gzip -6 -n -c " + text},
 	{Name: "int/gunzip", Doc: "its decompression, four times", Packages: []string{"gzip"},
@@ -154,6 +156,8 @@ var programs = []Workload{
 	{Name: "int/md5sum", Doc: "coreutils' md5sum of 64 MiB", Packages: []string{"coreutils"}, args: "md5sum " + text8 + " " + text8},
 	{Name: "int/openssl-prime", Doc: "openssl prime: modular powers of 2203 bits, as RSA has them", Packages: []string{"openssl"},
 		args: "openssl prime -hex -checks 24 " + m2203, Want: "is prime"},
+	{Name: "int/openssl-rsa", Doc: "openssl: eight RSA signatures with a key of 4484 bits, a process each", Packages: []string{"openssl", "dash"},
+		args: "sh -c 'for i in 1 2 3 4 5 6 7 8; do openssl dgst -sha256 -hex -sign bench/rsa.pem bench/work.sh || exit; done'"},
 	{Name: "int/sysbench-cpu", Doc: "sysbench cpu: primes up to 10000", Packages: []string{"sysbench"}, n: 300, Varies: true,
 		Want: "total number of events", args: "sysbench cpu --cpu-max-prime=10000 --events=$N --time=0 run"},
 
