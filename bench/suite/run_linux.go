@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"time"
 
@@ -63,6 +63,9 @@ type expected struct{ sum, head, from string }
 // Run runs the suite. With an error, too, it returns what was measured until
 // then, if anything was.
 func Run(ctx context.Context, o Options) (*report.Report, error) {
+	if runtime.GOARCH != "amd64" {
+		return nil, errors.New("hotblock bench needs Linux on amd64, whose programs it runs")
+	}
 	r := &runner{Options: o, expected: map[int]expected{}}
 	start := time.Now()
 	r.report = &report.Report{Started: start.UTC(), Metric: o.Metric, Scale: o.Scale, Command: o.Command, Cmdline: bootParameters}
@@ -372,5 +375,3 @@ func loadAverage() (l [3]float64) {
 	}
 	return l
 }
-
-var _ io.Writer = (*tail)(nil)
