@@ -93,6 +93,9 @@ func Run(ctx context.Context, o Options) (*report.Report, error) {
 	if l := r.report.Host; l.LoadBefore[0] > 0.5*float64(l.CPUs) {
 		r.note(fmt.Sprintf("the host was busy before the run (load %.2f on %d CPUs)", l.LoadBefore[0], l.CPUs))
 	}
+	if err != nil {
+		r.note("not complete: the run was ended in round " + fmt.Sprint(r.report.Rounds+1))
+	}
 	if len(r.report.Samples) == 0 && err != nil {
 		return nil, err
 	}
@@ -213,8 +216,9 @@ func (r *runner) makeTargets(ctx context.Context) error {
 			r.note("QEMU is not installed, so it is not compared with; -qemu fetch gets Debian's")
 		}
 	default:
-		if _, err := os.Stat(r.QEMU); err != nil {
-			return fmt.Errorf("-qemu %s: %w", r.QEMU, err)
+		var err error
+		if bin, err = exec.LookPath(r.QEMU); err != nil {
+			return fmt.Errorf("-qemu: %w", err)
 		}
 	}
 	if bin != "none" {
