@@ -232,12 +232,11 @@ func work(s sender, skip string) error {
 			status = StatusWrong
 		}
 		size, sum, head := output("/tmp/out")
-		if note != "" {
-			head = note
-		} else if status != 0 && status != StatusWrong {
+		if status != 0 && status != StatusWrong {
 			if _, _, e := output("/tmp/err"); e != "" {
 				head = e
 			}
+			head = strings.TrimSpace(note + " " + head)
 		}
 		s.send("X %d %d %d %s %q", i, status, size, sum, head)
 		clean("/tmp")
@@ -322,7 +321,7 @@ func code(err error) (int, string) {
 		return 0, ""
 	case errors.As(err, &e):
 		if w, ok := e.Sys().(syscall.WaitStatus); ok && w.Signaled() {
-			return StatusSignal + int(w.Signal()), w.Signal().String()
+			return StatusSignal + int(w.Signal()), w.Signal().String() + ":"
 		}
 		return e.ExitCode(), ""
 	}

@@ -76,12 +76,12 @@ var All = []Info{
 
 	{"memcpysse", "copy", 100e3, "16-byte loads and stores of 64 KiB"},
 	{"memcpyavx", "copy", 120e3, "32-byte loads and stores of 64 KiB"},
-	{"repmovsb", "copy", 1e6, "rep movsb of 16 KiB"},
+	{"repmovsb", "copy", 300e3, "rep movsb of 16 KiB"},
 	{"repmovsq", "copy", 1e6, "rep movsq of 16 KiB"},
-	{"repstosb", "copy", 1e6, "rep stosb of 16 KiB"},
+	{"repstosb", "copy", 300e3, "rep stosb of 16 KiB"},
 	{"repstosq", "copy", 1e6, "rep stosq of 16 KiB"},
 	{"repshort", "copy", 20e6, "rep movsb of 24 bytes"},
-	{"scasb", "copy", 15e3, "repne scasb over 4 KiB"},
+	{"scasb", "copy", 30e3, "repne scasb over 4 KiB"},
 
 	{"getppid", "syscall", 1e6, "the system call getppid"},
 	{"read", "syscall", 700e3, "read of a byte from /dev/zero"},
@@ -103,7 +103,7 @@ var All = []Info{
 
 	{"smc", "smc", 300e3, "a constant in an instruction is changed, and the code called"},
 	{"smcdata", "smc", 3e6, "a store beside code, on its page, and the code called"},
-	{"jit", "smc", 120e3, "48 instructions are generated in a buffer and called three times"},
+	{"jit", "smc", 50e3, "48 instructions are generated in a buffer and called three times"},
 }
 
 // Find returns the description of a benchmark.

@@ -27,14 +27,26 @@ var ErrNoChart = errors.New("a chart needs native times to compare with")
 // target: a dot is a workload, a bar the geometric mean of the class. The scale
 // is logarithmic.
 func (r *Report) Chart(w io.Writer) error {
+	p, width, height, err := r.plot()
+	if err != nil {
+		return err
+	}
+	canvas := vgsvg.New(width, height)
+	p.Draw(draw.New(canvas))
+	_, err = canvas.WriteTo(w)
+	return err
+}
+
+func (r *Report) plot() (p *plot.Plot, width, height vg.Length, err error) {
 	natives := r.byKind(Native)
 	if len(natives) == 0 {
-		return ErrNoChart
+		return nil, 0, 0, ErrNoChart
 	}
 	native := natives[0]
 	cols := r.columns()
-	p := plot.New()
+	p = plot.New()
 	p.Title.Text = "Times native, by class of work (lower is better)"
+	p.Title.Padding = vg.Points(8)
 	p.X.Label.Text = "times native"
 	p.X.Scale = plot.LogScale{}
 	p.X.Tick.Marker = ticks{}
@@ -76,11 +88,11 @@ func (r *Report) Chart(w io.Writer) error {
 		}
 	}
 	if len(names) == 0 {
-		return ErrNoChart
+		return nil, 0, 0, ErrNoChart
 	}
 	one, err := plotter.NewLine(plotter.XYs{{X: 1, Y: -0.5}, {X: 1, Y: float64(len(names)) - 0.5}})
 	if err != nil {
-		return err
+		return nil, 0, 0, err
 	}
 	one.Color = color.Gray{0x80}
 	p.Add(plotter.NewGrid(), one)
@@ -90,7 +102,7 @@ func (r *Report) Chart(w io.Writer) error {
 		}
 		dots, err := plotter.NewScatter(data[ci].dots)
 		if err != nil {
-			return err
+			return nil, 0, 0, err
 		}
 		col := palette[ci%len(palette)]
 		dots.GlyphStyle = draw.GlyphStyle{Color: col, Radius: vg.Points(2), Shape: draw.CircleGlyph{}}
@@ -99,20 +111,16 @@ func (r *Report) Chart(w io.Writer) error {
 		for _, m := range data[ci].means {
 			bar, err := plotter.NewLine(plotter.XYs{{X: m.x, Y: m.y - 0.1}, {X: m.x, Y: m.y + 0.1}})
 			if err != nil {
-				return err
+				return nil, 0, 0, err
 			}
 			bar.Color, bar.Width = col, vg.Points(3)
 			p.Add(bar)
 		}
 	}
 	p.NominalY(names...)
-	p.X.Min, p.X.Max = lo*0.9, hi*1.1
+	p.X.Min, p.X.Max = lo*0.9, hi*1.15
 	p.Y.Min, p.Y.Max = -0.5, float64(len(names))-0.5
-	width, height := 20*vg.Centimeter, vg.Length(3+1.1*float64(len(names)))*vg.Centimeter
-	canvas := vgsvg.New(width, height)
-	p.Draw(draw.New(canvas))
-	_, err = canvas.WriteTo(w)
-	return err
+	return p, 20 * vg.Centimeter, vg.Length(3+1.1*float64(len(names))) * vg.Centimeter, nil
 }
 
 // ticks are 1, 2 and 5 times powers of ten.

@@ -256,6 +256,18 @@ func (r *Report) afterword(w io.Writer, mark, bullet string) {
 	if r.hasQEMU() {
 		fmt.Fprintf(w, "%sQEMU is its best configuration for each workload.\n", bullet)
 	}
+	if r.hasQEMU() {
+		for _, t := range r.byKind(Hotblock) {
+			faster, slower := r.against(t)
+			if n := faster + len(slower); n > 0 {
+				fmt.Fprintf(w, "%s%s takes less than QEMU for %d of %d workloads", bullet, t, faster, n)
+				if len(slower) > 0 {
+					fmt.Fprintf(w, "; not for %s", strings.Join(slower, ", "))
+				}
+				fmt.Fprintln(w, ".")
+			}
+		}
+	}
 	if share, target := r.ClockError(); target != "" {
 		fmt.Fprintf(w, "%sGuests' clocks: at most %.1f%% off the host's over a workload (%s).\n", bullet, share*100, target)
 	}
@@ -277,6 +289,22 @@ func (r *Report) afterword(w io.Writer, mark, bullet string) {
 			fmt.Fprintf(w, "%s  %s on %s: %s%s\n", bullet, s.Workload, s.Target, s.Status, detail(s.Detail))
 		}
 	}
+}
+
+// against counts the workloads for which a target takes less than QEMU at its
+// best, and names the others.
+func (r *Report) against(target string) (faster int, slower []string) {
+	for i := range r.Workloads {
+		name := r.Workloads[i].Name
+		switch s := r.Ratio(name, target, r.BestQEMU(name)); {
+		case s.N == 0:
+		case s.Median < 1:
+			faster++
+		default:
+			slower = append(slower, name)
+		}
+	}
+	return faster, slower
 }
 
 // dead says whether a target could not be used.

@@ -2,7 +2,10 @@ package suite
 
 import (
 	"bytes"
+	"encoding/asn1"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"strings"
 )
 
@@ -19,6 +22,7 @@ func inputs() map[string][]byte {
 		"work.sql": []byte(sqlWork),
 		"work.js":  []byte(nodeWork),
 		"work.c":   cWork(),
+		"rsa.pem":  rsaKey(),
 	}
 }
 
@@ -73,6 +77,24 @@ func prose(size int) []byte {
 	out := b.Bytes()[:size]
 	out[size-1] = '\n'
 	return out
+}
+
+// rsaKey is a private key that needs no random numbers: its factors are the
+// Mersenne primes 2^2203-1 and 2^2281-1 (RFC 8017, A.1.2).
+func rsaKey() []byte {
+	one, e := big.NewInt(1), big.NewInt(65537)
+	mersenne := func(n uint) *big.Int { return new(big.Int).Sub(new(big.Int).Lsh(one, n), one) }
+	p, q := mersenne(2281), mersenne(2203)
+	p1, q1 := new(big.Int).Sub(p, one), new(big.Int).Sub(q, one)
+	d := new(big.Int).ModInverse(e, new(big.Int).Mul(p1, q1))
+	der, err := asn1.Marshal(struct {
+		Version                            int
+		N, E, D, P, Q, Dp, Dq, Coefficient *big.Int
+	}{0, new(big.Int).Mul(p, q), e, d, p, q, new(big.Int).Mod(d, p1), new(big.Int).Mod(d, q1), new(big.Int).ModInverse(q, p)})
+	if err != nil {
+		panic(err) // integers can be encoded
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: der})
 }
 
 const pythonWork = `import sys

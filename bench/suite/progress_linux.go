@@ -11,31 +11,34 @@ import (
 	"hotblock/bench/report"
 )
 
-// progress shows how far the run is and estimates what is left: from what each
-// target took for each workload in earlier rounds, and in the first round from
-// what is usual for its kind.
+// progress shows how far the run is, and estimates what is left: each target
+// goes on as fast as it went so far, and one that had no turn yet as is usual
+// for its kind.
 type progress struct {
 	r     *runner
 	out   *os.File
 	bar   *progressbar.ProgressBar // nil where Out is no terminal
-	start time.Time
-	took  map[string]float64 // seconds, by target and workload
-	spent float64            // estimated seconds of what is done
+	last  time.Time                // something was done
+	per   map[*target]*pace
 	count int
 	total int
-	last  string
+	line  string
+}
+
+// pace is what a target did.
+type pace struct {
+	done int
+	took time.Duration
 }
 
 // usual seconds for a workload by kind of target.
 var usual = map[string]float64{report.Native: 0.3, report.QEMU: 3, report.Hotblock: 5}
 
 func newProgress(r *runner) *progress {
-	p := &progress{r: r, out: r.Out, start: time.Now(), took: map[string]float64{}}
+	p := &progress{r: r, out: r.Out, last: time.Now(), per: map[*target]*pace{}}
 	for _, t := range r.targets {
-		p.total += len(r.jobs) * r.Rounds
-		if t.Kind != report.Native && len(r.boots) > 0 {
-			p.total += r.Rounds
-		}
+		p.total += p.units(t)
+		p.per[t] = &pace{}
 	}
 	if p.out != nil && term.IsTerminal(int(p.out.Fd())) {
 		p.bar = progressbar.NewOptions(p.total, progressbar.OptionSetWriter(p.out), progressbar.OptionSetPredictTime(false),
@@ -44,33 +47,29 @@ func newProgress(r *runner) *progress {
 	return p
 }
 
-func (p *progress) estimate(t *target, workload string) float64 {
-	if s, ok := p.took[t.Name+" "+workload]; ok && s > 0 {
-		return s
+// units is how many workloads and boots a target has to do in all.
+func (p *progress) units(t *target) int {
+	n := len(p.r.jobs)
+	if t.Kind != report.Native && len(p.r.boots) > 0 {
+		n++
 	}
-	return usual[t.Kind]
+	return n * p.r.Rounds
 }
 
 // left is the estimated time until the end.
 func (p *progress) left() time.Duration {
-	all := 0.0
+	left := 0.0
 	for _, t := range p.r.targets {
 		if t.dead {
 			continue
 		}
-		for i := range p.r.jobs {
-			all += p.estimate(t, p.r.jobs[i].Name) * float64(p.r.Rounds)
+		each, per := usual[t.Kind], p.per[t]
+		if per.done > 0 {
+			each = per.took.Seconds() / float64(per.done)
 		}
-		if len(p.r.boots) > 0 && t.Kind != report.Native {
-			all += p.estimate(t, "boot") * float64(p.r.Rounds)
-		}
+		left += each * float64(p.units(t)-per.done)
 	}
-	share := p.spent / all
-	if share <= 0.005 {
-		return time.Duration(all * float64(time.Second))
-	}
-	elapsed := time.Since(p.start).Seconds()
-	return time.Duration(max(elapsed/share-elapsed, 0) * float64(time.Second))
+	return time.Duration(left * float64(time.Second))
 }
 
 // describe says what runs now.
@@ -83,16 +82,19 @@ func (p *progress) describe(target string, round int, workload string) {
 		p.bar.Describe(fmt.Sprintf("round %d/%d %s %-24s %v left", round+1, p.r.Rounds, target, workload, left))
 		return
 	}
-	if line := fmt.Sprintf("round %d of %d, %s", round+1, p.r.Rounds, target); line != p.last {
-		p.last = line
+	if line := fmt.Sprintf("round %d of %d, %s", round+1, p.r.Rounds, target); line != p.line {
+		p.line = line
 		p.r.message("%s: %d of %d done, about %v left", line, p.count, p.total, left)
 	}
 }
 
-// advance counts a workload that is done.
-func (p *progress) advance(t *target, workload string, seconds float64) {
-	p.took[t.Name+" "+workload] = seconds
-	p.spent += p.estimate(t, workload)
+// advance counts a workload, or a boot, that is done.
+func (p *progress) advance(t *target) {
+	now := time.Now()
+	per := p.per[t]
+	per.done++
+	per.took += now.Sub(p.last)
+	p.last = now
 	p.count++
 	if p.bar != nil {
 		p.bar.Add(1)

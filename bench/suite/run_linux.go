@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"time"
 
@@ -63,6 +63,9 @@ type expected struct{ sum, head, from string }
 // Run runs the suite. With an error, too, it returns what was measured until
 // then, if anything was.
 func Run(ctx context.Context, o Options) (*report.Report, error) {
+	if runtime.GOARCH != "amd64" {
+		return nil, errors.New("hotblock bench needs Linux on amd64, whose programs it runs")
+	}
 	r := &runner{Options: o, expected: map[int]expected{}}
 	start := time.Now()
 	r.report = &report.Report{Started: start.UTC(), Metric: o.Metric, Scale: o.Scale, Command: o.Command, Cmdline: bootParameters}
@@ -89,6 +92,9 @@ func Run(ctx context.Context, o Options) (*report.Report, error) {
 	}
 	if l := r.report.Host; l.LoadBefore[0] > 0.5*float64(l.CPUs) {
 		r.note(fmt.Sprintf("the host was busy before the run (load %.2f on %d CPUs)", l.LoadBefore[0], l.CPUs))
+	}
+	if err != nil {
+		r.note("not complete: the run was ended in round " + fmt.Sprint(r.report.Rounds+1))
 	}
 	if len(r.report.Samples) == 0 && err != nil {
 		return nil, err
@@ -134,6 +140,8 @@ func (r *runner) prepare(ctx context.Context, dir string) error {
 		if f.kernel, err = r.Cache.Kernel(ctx, "cloud"); err != nil {
 			return err
 		}
+	} else if _, err := os.Stat(f.kernel); err != nil {
+		return fmt.Errorf("-kernel: %w", err)
 	}
 	r.report.Guest = strings.TrimPrefix(filepath.Base(f.kernel), "vmlinuz-")
 	if err := r.makeTargets(ctx); err != nil {
@@ -193,12 +201,12 @@ func (r *runner) makeTargets(ctx context.Context) error {
 	if r.Native {
 		r.targets = append(r.targets, &target{Target: report.Target{Name: report.Native, Kind: report.Native}})
 	}
-	bin, args, env := r.QEMU, []string(nil), []string(nil)
+	bin, pre, env := r.QEMU, []string(nil), []string(nil)
 	switch r.QEMU {
 	case "none":
 	case "fetch":
 		var err error
-		if bin, args, env, err = fetchQEMU(ctx, r.Cache); err != nil {
+		if bin, pre, env, err = fetchQEMU(ctx, r.Cache); err != nil {
 			return fmt.Errorf("-qemu fetch: %w", err)
 		}
 	case "":
@@ -208,14 +216,15 @@ func (r *runner) makeTargets(ctx context.Context) error {
 			r.note("QEMU is not installed, so it is not compared with; -qemu fetch gets Debian's")
 		}
 	default:
-		if _, err := os.Stat(r.QEMU); err != nil {
-			return fmt.Errorf("-qemu %s: %w", r.QEMU, err)
+		var err error
+		if bin, err = exec.LookPath(r.QEMU); err != nil {
+			return fmt.Errorf("-qemu: %w", err)
 		}
 	}
 	if bin != "none" {
 		for _, c := range r.QEMUConfigs {
-			t := &target{Target: report.Target{Name: c.Name, Kind: report.QEMU}, bin: bin, env: env}
-			t.args = append(append(append(t.args, args...), "-accel", "tcg", "-no-user-config"), c.Args...)
+			t := &target{Target: report.Target{Name: c.Name, Kind: report.QEMU}, bin: bin, pre: pre, env: env}
+			t.args = append([]string{"-accel", "tcg", "-no-user-config"}, c.Args...)
 			r.targets = append(r.targets, t)
 		}
 	}
@@ -260,7 +269,7 @@ func (r *runner) rounds(ctx context.Context) error {
 			done := map[int]bool{}
 			for i := range failed[t] {
 				done[i] = true // once is enough
-				r.progress.advance(t, r.plan.Jobs[i].Name, 0)
+				r.progress.advance(t)
 			}
 			for tries := 0; len(done) < len(r.jobs); {
 				before := len(done)
@@ -305,7 +314,7 @@ func (r *runner) rounds(ctx context.Context) error {
 func (r *runner) record(t *target, job int, s report.Sample) {
 	s.Workload, s.Target = r.jobs[job].Name, t.Name
 	r.report.Samples = append(r.report.Samples, s)
-	r.progress.advance(t, s.Workload, s.Wall)
+	r.progress.advance(t)
 }
 
 // add records a sample and tells of a failure at once.
@@ -370,5 +379,3 @@ func loadAverage() (l [3]float64) {
 	}
 	return l
 }
-
-var _ io.Writer = (*tail)(nil)

@@ -86,6 +86,7 @@ func sample(t *testing.T, r *report.Report, workload, target string) report.Samp
 func TestRun(t *testing.T) {
 	o := options(t)
 	o.Native = true
+	o.Configs = append(o.Configs, Config{"jit", []string{"-accel", "jit"}})
 	_, err := exec.LookPath("qemu-system-x86_64")
 	if err == nil {
 		o.QEMU = ""

@@ -347,7 +347,7 @@ func (r *runner) boot(ctx context.Context, t *target, round int) error {
 		}
 		r.report.Samples = append(r.report.Samples, s)
 		if i == 0 {
-			r.progress.advance(t, "boot", s.Wall)
+			r.progress.advance(t)
 		}
 	}
 	return nil

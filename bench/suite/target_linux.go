@@ -53,6 +53,7 @@ var QEMUConfigs = []Config{
 type target struct {
 	report.Target
 	bin  string
+	pre  []string // arguments that go before all others
 	args []string // the configuration
 	env  []string
 	dead bool
@@ -82,7 +83,7 @@ func (t *target) bootCommand(ctx context.Context, f *runFiles) *exec.Cmd {
 }
 
 func (t *target) emulator(ctx context.Context, f *runFiles, initrd, params string, more ...string) *exec.Cmd {
-	args := append(append([]string(nil), t.args...), "-m", f.memory, "-nodefaults", "-display", "none", "-no-reboot",
+	args := append(append(append([]string(nil), t.pre...), t.args...), "-m", f.memory, "-nodefaults", "-display", "none", "-no-reboot",
 		"-kernel", f.kernel, "-initrd", initrd, "-append", params)
 	if t.Kind == report.Hotblock {
 		args = append(args, "-append-raw")
@@ -131,7 +132,7 @@ func (t *target) describe(ctx context.Context) error {
 }
 
 func (t *target) run(ctx context.Context, args ...string) (string, error) {
-	c := exec.CommandContext(ctx, t.bin, args...)
+	c := exec.CommandContext(ctx, t.bin, append(append([]string(nil), t.pre...), args...)...)
 	c.Env = append(os.Environ(), t.env...)
 	out, err := c.CombinedOutput()
 	if err != nil {
@@ -148,7 +149,7 @@ func firstLine(s string) string {
 // fetchQEMU unpacks Debian's qemu-system-x86 with its libraries into the cache
 // and returns how to start it there: with the loader and the libraries of the
 // tree, and its firmware.
-func fetchQEMU(ctx context.Context, cache *fetch.Cache) (bin string, args, env []string, err error) {
+func fetchQEMU(ctx context.Context, cache *fetch.Cache) (bin string, pre, env []string, err error) {
 	debs, err := closure(ctx, cache, []string{"qemu-system-x86"})
 	if err != nil {
 		return "", nil, nil, err
@@ -167,7 +168,7 @@ func fetchQEMU(ctx context.Context, cache *fetch.Cache) (bin string, args, env [
 	if err != nil || len(loader) == 0 {
 		return "", nil, nil, fmt.Errorf("the fetched QEMU has no loader in %s", tree)
 	}
-	args = []string{"--library-path", strings.Join(paths, ":"), lib("usr/bin/qemu-system-x86_64"),
+	pre = []string{"--library-path", strings.Join(paths, ":"), lib("usr/bin/qemu-system-x86_64"),
 		"-L", lib("usr/share/qemu"), "-L", lib("usr/share/seabios"), "-L", lib("usr/lib/ipxe/qemu")}
-	return loader[0], args, []string{"QEMU_MODULE_DIR=" + lib("usr/lib/"+multiarch+"/qemu")}, nil
+	return loader[0], pre, []string{"QEMU_MODULE_DIR=" + lib("usr/lib/"+multiarch+"/qemu")}, nil
 }

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"hotblock/boot/fetch"
 	"hotblock/boot/initramfs"
@@ -21,9 +22,16 @@ import (
 // and of these only libraries are followed: what a program needs of a Debian
 // system besides them (debconf, dpkg) it does not need here.
 
-// followed says whether a dependency is a library.
+// followed says whether a dependency is a library, or else a part of one of the
+// programs: gcc's and QEMU's packages, and the scripts that Debian takes out of
+// Node.js.
 func followed(name string) bool {
-	return strings.HasPrefix(name, "lib") || strings.HasPrefix(name, "zlib") || strings.HasPrefix(name, "gcc-12") || name == "qemu-system-common" || name == "qemu-system-data" || name == "seabios" || name == "ipxe-qemu"
+	for _, prefix := range []string{"lib", "zlib", "gcc-12", "node-", "qemu-system-", "seabios", "ipxe-qemu"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
 }
 
 // closure returns the paths of the packages named and of the libraries that they
@@ -74,8 +82,11 @@ func unpack(cache *fetch.Cache, debs []string, prune []string) (dir string, err 
 	root := filepath.Join(cache.Dir, "bench")
 	dir = filepath.Join(root, hex.EncodeToString(h.Sum(nil))[:16])
 	if _, err := os.Stat(dir); err == nil {
+		now := time.Now()
+		os.Chtimes(dir, now, now)
 		return dir, nil
 	}
+	sweep(root)
 	if err := os.MkdirAll(root, 0o777); err != nil {
 		return "", err
 	}
@@ -116,6 +127,27 @@ func unpack(cache *fetch.Cache, debs []string, prune []string) (dir string, err 
 		}
 	}
 	return dir, nil
+}
+
+// keptTrees is how many trees the cache keeps, besides those used within a day.
+const keptTrees = 4
+
+// sweep removes trees that were not used for long. A tree's time is that of its
+// last use.
+func sweep(root string) {
+	entries, _ := os.ReadDir(root)
+	var old []fs.FileInfo
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil {
+			old = append(old, info)
+		}
+	}
+	slices.SortFunc(old, func(a, b fs.FileInfo) int { return b.ModTime().Compare(a.ModTime()) })
+	for i, e := range old {
+		if i >= keptTrees && time.Since(e.ModTime()) > 24*time.Hour {
+			os.RemoveAll(filepath.Join(root, e.Name()))
+		}
+	}
 }
 
 // files reads a directory for an archive, below the given name.

@@ -130,6 +130,8 @@ var programs = []Workload{
 	{Name: "copy/dd-from-tmpfs", Doc: "GNU dd, a file of 192 MiB in tmpfs to null, in blocks of 64 KiB", Packages: []string{"coreutils"}, n: 192,
 		prep: "dd if=/dev/zero of=/tmp/file bs=1M count=$N status=none",
 		args: "dd if=/tmp/file of=/dev/null bs=64k status=none"},
+	{Name: "copy/sysbench-memory", Doc: "sysbench memory: writes of 1 KiB to a total of 1 GiB", Packages: []string{"sysbench"}, Varies: true, n: 1024,
+		Want: "total number of events", args: "sysbench memory --memory-block-size=1K --memory-total-size=$NM --time=0 run"},
 
 	{Name: "int/gzip", Doc: "gzip -6 of 4 MiB of text", Packages: []string{"gzip"}, Quick: true, args: "gzip -6 -n -c " + text},
 	{Name: "int/gunzip", Doc: "its decompression, four times", Packages: []string{"gzip"},
@@ -154,6 +156,8 @@ var programs = []Workload{
 	{Name: "int/md5sum", Doc: "coreutils' md5sum of 64 MiB", Packages: []string{"coreutils"}, args: "md5sum " + text8 + " " + text8},
 	{Name: "int/openssl-prime", Doc: "openssl prime: modular powers of 2203 bits, as RSA has them", Packages: []string{"openssl"},
 		args: "openssl prime -hex -checks 24 " + m2203, Want: "is prime"},
+	{Name: "int/openssl-rsa", Doc: "openssl: eight RSA signatures with a key of 4484 bits, a process each", Packages: []string{"openssl", "dash"},
+		args: "sh -c 'for i in 1 2 3 4 5 6 7 8; do openssl dgst -sha256 -hex -sign bench/rsa.pem bench/work.sh || exit; done'"},
 	{Name: "int/sysbench-cpu", Doc: "sysbench cpu: primes up to 10000", Packages: []string{"sysbench"}, n: 300, Varies: true,
 		Want: "total number of events", args: "sysbench cpu --cpu-max-prime=10000 --events=$N --time=0 run"},
 
@@ -179,10 +183,10 @@ var programs = []Workload{
 	{Name: "lang/bash", Doc: "bash: loops, arithmetic, strings, arrays", Packages: []string{"bash"}, n: 15000, args: "bash bench/work.sh $N"},
 	{Name: "lang/dash", Doc: "dash: loops and arithmetic", Packages: []string{"dash"}, n: 150e3,
 		args: "sh -c 'i=0; s=0; while [ $i -lt $N ]; do i=$((i+1)); s=$(((s+i*i)%65521)); done; echo $s'"},
-	{Name: "lang/sqlite", Doc: "SQLite: inserts, an index, joins and sums in memory", Packages: []string{"sqlite3"}, Quick: true,
+	{Name: "lang/sqlite", Doc: "SQLite: inserts, an index, joins and sums in memory", Packages: []string{"sqlite3"},
 		args: "sqlite3 -batch :memory:", stdin: "bench/work.sql"},
 	{Name: "lang/gcc", Doc: "gcc -O2 -c of a generated file", Packages: []string{"gcc-12", "cpp-12", "binutils", "libc6-dev", "linux-libc-dev"}, Option: "gcc",
-		args: "gcc-12 -O2 -S -o /tmp/work.s bench/work.c"},
+		args: "gcc-12 -O2 -S -o - bench/work.c"},
 	{Name: "lang/node", Doc: "Node.js: objects, closures, strings, translated", Packages: []string{"nodejs"}, Option: "node", n: 20,
 		args: "node bench/work.js $N"},
 

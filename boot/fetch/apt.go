@@ -54,7 +54,9 @@ func (h *hostApt) run(ctx context.Context, dir string, percent func(float64), na
 		return "", errNoApt
 	}
 	if name == "apt-get" {
-		opts := []string{"-q", "-y"}
+		// What is installed does not matter: a version that no archive has would
+		// stand in the way of one that can be downloaded.
+		opts := []string{"-q", "-y", "-o", "Dir::State::status=/dev/null"}
 		if h.isRoot() {
 			// Without it apt warns that its sandbox user cannot write here.
 			opts = append(opts, "-o", "APT::Sandbox::User=root")

@@ -134,11 +134,20 @@ func runBench(args []string, stdout, stderr io.Writer) error {
 	if r == nil {
 		return err
 	}
+	if err != nil {
+		b.update = false // not by half a run
+	}
 	if e := b.write(r, stdout); e != nil {
 		return fmt.Errorf("bench: %w", e)
 	}
+	if errors.Is(err, context.Canceled) {
+		return errors.New("bench: interrupted; the table has what was measured until then")
+	}
 	if err != nil {
 		return fmt.Errorf("bench: not complete: %w", err)
+	}
+	if n := r.Failed(); n > 0 {
+		return fmt.Errorf("bench: %d of %d runs failed; the end of the table says which, and why", n, len(r.Samples))
 	}
 	return nil
 }
@@ -208,6 +217,11 @@ func (b *benchOptions) report(given map[string]bool, args []string, stdout, stde
 			configs = append(configs, suite.Config{Name: a, Args: []string{"-accel", a}})
 		}
 	}
+	for _, c := range configs {
+		if _, err := parse(c.Args, io.Discard); err != nil {
+			return nil, fmt.Errorf("bench: configuration %s: %w", c.Name, err)
+		}
+	}
 	qemuConfigs := b.qemuConfigs
 	if qemuConfigs == nil {
 		qemuConfigs = suite.QEMUConfigs
@@ -223,7 +237,7 @@ func (b *benchOptions) report(given map[string]bool, args []string, stdout, stde
 	if err != nil {
 		return nil, err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), endSignals...)
 	defer stop()
 	o := suite.Options{Workloads: sel, Rounds: b.count, Scale: b.scale, Timeout: b.timeout, BootTimeout: max(b.timeout, 2*time.Minute), Memory: b.mem, Metric: b.metric,
 		Command: commandLine(args), Native: b.native, Hotblock: exe, Configs: configs, QEMU: b.qemu, QEMUConfigs: qemuConfigs, Kernel: b.kernel, Cache: cache}
