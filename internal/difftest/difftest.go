@@ -184,7 +184,10 @@ func (d *Source) Encode(e *decode.Encoding) (code []byte, x decode.Inst, ok bool
 	}
 	rex := uint8(d.Uint32()) & 7
 	if d.Compat || d.Mode32 {
-		rex, w = 0, max(0, uint8(e.Attr.W1()+1)/2)
+		rex = 0
+		if !d.Mode32 || e.Map[0] != 'v' || e.Attr.W1() >= 0 { // VEX.W may be set and without effect there
+			w = max(0, uint8(e.Attr.W1()+1)/2)
+		}
 	}
 	if e.Map[0] == 'v' {
 		l := uint8(d.IntN(2))
