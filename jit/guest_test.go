@@ -84,6 +84,7 @@ type guest struct {
 	mmio   []string
 	random uint64 // what MMIO reads come from
 	onMMIO func()
+	tables []byte // of pages, as a test begins with them
 }
 
 var exceptionsWithCode = map[int]bool{8: true, 10: true, 11: true, 12: true, 13: true, 14: true, 17: true, 21: true}
