@@ -48,6 +48,7 @@ type tlbSet struct {
 	// filled[:nfilled] lists the entries that may be valid, as indices into info.
 	filled  [2 * tlbSize]uint32
 	nfilled int
+	limit   int // of nfilled, or 0: see SetTLBSize
 	large   largePages
 }
 
@@ -177,6 +178,9 @@ func (t *tlbSet) dropHostWrites(host hostPtr) {
 }
 
 func (t *tlbSet) fill(page uint64, write bool, tr *mmu.Translation, host hostPtr) {
+	if t.limit != 0 && t.nfilled >= t.limit {
+		t.flush(true)
+	}
 	n := uint32(page >> 12 & (tlbSize - 1))
 	if write {
 		n += tlbSize
@@ -228,6 +232,15 @@ func (c *CPU) flushTLB(all bool) {
 				e.tag = 1
 			}
 		}
+	}
+}
+
+// SetTLBSize limits how many translations each TLB holds, so that tests see many
+// misses; 0 takes the limit away.
+func (c *CPU) SetTLBSize(n int) {
+	for i := range c.sh.tlbs {
+		c.sh.tlbs[i].limit = n
+		c.sh.tlbs[i].flush(true)
 	}
 }
 

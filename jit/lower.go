@@ -349,6 +349,9 @@ func (t *translator) branch(g *ginst) bool {
 	x := &g.x
 	next := t.goff + g.off + uint32(x.Len)
 	if isJcc(x) {
+		if x.Imm == 0 {
+			return true // it goes to the next instruction in any case
+		}
 		t.jccInst(g, next+uint32(x.Imm))
 		return true
 	}

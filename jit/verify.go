@@ -79,9 +79,8 @@ func (e *Engine) compare(r *region, start uint64, before *x86.State, want *inter
 		fmt.Fprintf(&out, "  %-8s %#x, interpreter %#x, before %#x\n", what, got, want, before)
 	}
 	done := len(want.Steps) - 1
-	if interpret || c.RIP != want.Steps[done].RIP {
-		// Translated code may leave earlier: where an access crosses pages, say, or by
-		// a branch to the instruction that follows it.
+	if interpret {
+		// Translated code may leave earlier: where an access crosses pages, say.
 		for i := range want.Steps {
 			if want.Steps[i].RIP == c.RIP {
 				done = i
@@ -154,7 +153,7 @@ func accessed(m *interp.RehearsedWrite) bool {
 // overwritten reports whether a later write touches the same memory.
 func overwritten(later []interp.RehearsedWrite, m *interp.RehearsedWrite) bool {
 	for i := range later {
-		if l := &later[i]; l.VA < m.VA+uint64(m.Size) && m.VA < l.VA+uint64(l.Size) {
+		if later[i].Overlaps(m) {
 			return true
 		}
 	}
