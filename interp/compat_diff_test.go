@@ -3,6 +3,7 @@ package interp
 import (
 	"testing"
 
+	"hotblock/internal/difftest"
 	"hotblock/internal/native"
 	"hotblock/x86"
 	"hotblock/x86/decode"
@@ -13,14 +14,14 @@ import (
 func TestDiffCompat(t *testing.T) {
 	d := newDiffCompat(t, 4)
 	d.sweep(t, 10, func(e *decode.Encoding) bool { return integer(e) && !stackOps[e.Op] || vector(e) },
-		func(x *decode.Inst, st *native.State, o *diffOpts) bool {
+		func(x *decode.Inst, st *native.State, o *difftest.Opts) bool {
 			if handlers[x.Op].vec != nil || vecOther[x.Op] {
-				return d.vectorCase(x, st, o)
+				return d.VectorCase(x, st, o)
 			}
 			if (x.Op == opIDDiv || x.Op == opIDIdiv) && !x.HasMem() {
 				st.GPR[x86.RDX] &= 0xff
 			}
-			return d.integerCase(x, st, o)
+			return d.IntegerCase(x, st, o)
 		})
 }
 

@@ -46,6 +46,12 @@ func (w *RehearsedWrite) Same() bool {
 // Now is what the memory holds.
 func (w *RehearsedWrite) Now() []byte { return unsafe.Slice((*byte)(w.host), w.Size) }
 
+// Overlaps reports whether two writes touch the same memory, by whatever addresses.
+func (w *RehearsedWrite) Overlaps(v *RehearsedWrite) bool {
+	a, b := uintptr(w.host), uintptr(v.host)
+	return a-b < uintptr(v.Size) || b-a < uintptr(w.Size)
+}
+
 // stopRehearsal is panicked with where an access cannot be taken back.
 type stopRehearsal struct{}
 

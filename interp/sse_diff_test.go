@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"hotblock/internal/native"
 	"hotblock/x86"
 	"hotblock/x86/decode"
 )
@@ -15,52 +14,14 @@ func vector(e *decode.Encoding) bool { return handlers[e.Op].vec != nil || vecOt
 
 var vecOther = names("emms vzeroupper vzeroall vldmxcsr vstmxcsr ldmxcsr stmxcsr")
 
-// vectorCase prepares registers that vector instructions use implicitly.
-func (d *diff) vectorCase(x *decode.Inst, st *native.State, o *diffOpts) bool {
-	o.x87 = true
-	name := opName(x)
-	switch {
-	case strings.Contains(name, "maskmov") && !x.HasMem():
-		st.GPR[x86.RDI] = d.addr + d.Uint64N(diffData)
-		if x.AddrSize != 8 {
-			return false
-		}
-		// Whether bytes that are masked off can fault is the implementation's
-		// choice (SDM volume 2, MASKMOVQ).
-		o.skip = func(_ []byte, _, _ *native.State, _ int, r native.Result) bool { return r.Vector == x86.ExcPF }
-	case strings.HasSuffix(name, "ldmxcsr"):
-		for i := 0; i < len(d.data); i += 4 {
-			d.data[i+3], d.data[i+2] = 0, byte(d.IntN(16)/15)
-		}
-		// AMD has bit 17.
-		o.skip = func(_ []byte, _, host *native.State, _ int, _ native.Result) bool { return host.MXCSR > 0xffff }
-	}
-	if strings.HasPrefix(name, "sha") && x.HasMem() {
-		// Intel's want their operands aligned, as the SDM says, and AMD's do not.
-		o.skip = func(_ []byte, _, _ *native.State, vec int, _ native.Result) bool { return vec == x86.ExcGP }
-	}
-	if d.IntN(2) == 0 {
-		st.X87.FSW = uint16(d.IntN(8)) << 11
-	}
-	st.X87.FTW = uint8(d.Uint32())
-	for i := range st.X87.ST {
-		st.X87.ST[i] = native.F80{Frac: d.vec()[0], SE: uint16(d.Uint32())}
-	}
-	if d.IntN(16) == 0 {
-		// A pending x87 exception.
-		st.X87.FCW, st.X87.FSW = 0x37e, 0x8081
-	}
-	return true
-}
-
 func TestDiffSSE(t *testing.T) {
 	d := newDiff(t, 1)
-	d.sweep(t, 20, func(e *decode.Encoding) bool { return vector(e) && e.Map[0] != 'v' }, d.vectorCase)
+	d.sweep(t, 20, func(e *decode.Encoding) bool { return vector(e) && e.Map[0] != 'v' }, d.VectorCase)
 }
 
 func TestDiffAVX(t *testing.T) {
 	d := newDiff(t, 2)
-	d.sweep(t, 20, func(e *decode.Encoding) bool { return vector(e) && e.Map[0] == 'v' }, d.vectorCase)
+	d.sweep(t, 20, func(e *decode.Encoding) bool { return vector(e) && e.Map[0] == 'v' }, d.VectorCase)
 }
 
 // TestVectorEnable checks which exception a vector instruction raises where the
@@ -113,7 +74,7 @@ func TestVectorEnable(t *testing.T) {
 		}, sse, x86.ExcUD},
 	} {
 		d := newDiff(t, 1)
-		d.c.R[x86.RDI] = d.addr
+		d.c.R[x86.RDI] = d.Addr
 		copy(d.code, c.code)
 		c.set(d.c)
 		d.c.Refresh()
@@ -152,7 +113,7 @@ func TestFeatures(t *testing.T) {
 			if e.Feature == 0 || e.Attr&decode.Not64 != 0 {
 				continue
 			}
-			code, x, ok := d.encode(&e)
+			code, x, ok := d.Encode(&e)
 			if !ok {
 				continue
 			}
@@ -191,7 +152,7 @@ func TestVectorAddressing(t *testing.T) {
 	copy(d.code[0x108:], "0123456789abcdef")
 	check("movups xmm1, [rip+0xf9]", []byte{0x0f, 0x10, 0x0d, 0xf9, 0, 0, 0})
 	check("vmovdqu xmm1, [rip+0xf8]", []byte{0xc5, 0xfa, 0x6f, 0x0d, 0xf8, 0, 0, 0})
-	c.Seg[x86.FS].Base = d.addr + 32
+	c.Seg[x86.FS].Base = d.Addr + 32
 	c.Refresh()
 	c.recheck = false
 	c.R[x86.RBX] = 32

@@ -48,6 +48,7 @@ type tlbSet struct {
 	// Lists of the entries that may be valid: of pages that are not global, and of
 	// global ones. An entry may be in the wrong one too.
 	filled [2]tlbList
+	limit  int // of the length of a list, or 0: see SetTLBSize
 	large  largePages
 }
 
@@ -203,6 +204,9 @@ func (t *tlbSet) dropHostWrites(host hostPtr) {
 }
 
 func (t *tlbSet) fill(page uint64, write bool, tr *mmu.Translation, host hostPtr) {
+	if t.limit != 0 && t.filled[0].len+t.filled[1].len >= t.limit {
+		t.flush(true)
+	}
 	n := uint32(page >> 12 & (tlbSize - 1))
 	if write {
 		n += tlbSize
@@ -273,6 +277,15 @@ func (c *CPU) flushTLB(all bool) {
 				e.tag = 1
 			}
 		}
+	}
+}
+
+// SetTLBSize limits how many translations each TLB holds, so that tests see many
+// misses; 0 takes the limit away.
+func (c *CPU) SetTLBSize(n int) {
+	for i := range c.sh.tlbs {
+		c.sh.tlbs[i].limit = n
+		c.sh.tlbs[i].flush(true)
 	}
 }
 

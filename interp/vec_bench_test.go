@@ -68,7 +68,7 @@ func BenchmarkVector(b *testing.B) {
 			for i := range p.V {
 				p.V[i] = x86.Vec{0x3ff123456789abcd, 0x400123456789abcd, 0x3fe123456789abcd, 0x3ff023456789abcd}
 			}
-			p.R[x86.RDI] = d.addr
+			p.R[x86.RDI] = d.Addr
 			p.R[x86.RCX] = uint64(b.N/32 + 1)
 			b.ResetTimer()
 			for !p.Halted {

@@ -217,6 +217,13 @@ func (t *translator) plain(x *decode.Inst, e *decode.Effects, m mem) bool {
 	set, hi := named(x)
 	hasMem := x.HasMem()
 	implicit := (e.GPRRead | e.GPRWritten) &^ set &^ addressRegs(x)
+	if addressRegs(x)&(1<<x86.RCX) != 0 {
+		// It may be implicit beside, as CMPXCHG8B and PCMPISTRI have it.
+		y := *x
+		y.Base, y.Index = decode.NoReg, decode.NoReg
+		f := y.Effects()
+		implicit |= (f.GPRRead | f.GPRWritten) & (1 << x86.RCX) &^ set
+	}
 	for i := range x.NArgs {
 		if g := &x.Args[i]; g.Kind == decode.GPR && g.Slot == decode.SlotNone {
 			implicit |= 1 << g.Reg

@@ -23,6 +23,11 @@ var (
 	opPop   = decode.MustOp("pop")
 	opLeave = decode.MustOp("leave")
 	opCld   = decode.MustOp("cld")
+
+	opLdmxcsr    = decode.MustOp("ldmxcsr")
+	opVldmxcsr   = decode.MustOp("vldmxcsr")
+	opVzeroupper = decode.MustOp("vzeroupper")
+	opVzeroall   = decode.MustOp("vzeroall")
 )
 
 // canDo reports whether an instruction is translated; the others are the
@@ -35,9 +40,15 @@ func (t *translator) canDo(g *ginst) bool {
 	if !t.wide && (x.Seg == x86.FS && t.v&interp.VariantFS == 0 || x.Seg == x86.GS && t.v&interp.VariantGS == 0) {
 		return false // a segment with a limit
 	}
+	if !t.wide && (x.Seg == x86.CS && x.HasMem() || x.Op == opVzeroupper || x.Op == opVzeroall) {
+		return false // CS is not for writing; YMM8 to YMM15 are left alone in 32-bit code
+	}
 	word := uint8(4)
 	if t.wide {
 		word = 8
+	}
+	if !t.wide && x.Vex && x.RexW && x.Attr.W1() < 0 {
+		return false // VEX.W has no effect there, but would have one on the host
 	}
 	if (e.FlagsWritten|e.FlagsMaybe|e.FlagsUndefined)&x86.FlagDF != 0 {
 		return x.Op == opCld // DF is clear in all variants
@@ -119,6 +130,19 @@ func (t *translator) instruction(g *ginst) bool {
 		return t.plain(x, e, mem{base: noReg, index: noReg})
 	}
 	m := t.access(t.refOf(g), int32(e.MemSize), e.Mem&decode.AccessWrite != 0, g.live != 0)
+	if x.Op == opLdmxcsr || x.Op == opVldmxcsr {
+		// Bits that are reserved for the guest may not be for the host: AMD's
+		// processors have bit 17.
+		if m.disp > 1<<30 {
+			return false
+		}
+		upper := m
+		upper.disp += 2
+		t.opMem(0, true, 0xb7, s0, upper) // movzx
+		ok := t.jrcxz()
+		t.callout(t.goff + g.off)
+		t.here(ok)
+	}
 	return t.plain(x, e, m)
 }
 
@@ -325,6 +349,9 @@ func (t *translator) branch(g *ginst) bool {
 	x := &g.x
 	next := t.goff + g.off + uint32(x.Len)
 	if isJcc(x) {
+		if x.Imm == 0 {
+			return true // it goes to the next instruction in any case
+		}
 		t.jccInst(g, next+uint32(x.Imm))
 		return true
 	}

@@ -23,6 +23,9 @@ import (
 // reports false where that is not to be translated.
 func (t *translator) crossing(b interp.Block, off uint32, mode decode.Mode, x *decode.Inst) bool {
 	va := b.VA&^(pageSize-1) + pageSize
+	if va == 0 || va == 1<<47 || !t.wide && va == 1<<32 {
+		return false // around the end, or out of the canonical half: the fetch faults
+	}
 	p := t.e.cpu.CodePageAt(va)
 	if p == nil {
 		return false

@@ -87,6 +87,7 @@ type region struct {
 	in       []uint32 // edges that may be linked to it
 	jumps    []uint32 // entries of jump caches that may lead to it: cache<<16 | index
 	insts    []instMap
+	endLive  uint16  // status flags that the code keeps where it ends with a call of the interpreter
 	split    *region // the same without groups of accesses
 }
 
@@ -223,6 +224,7 @@ func (t *translator) liveness() {
 // emit writes the region's code to the code cache.
 func (t *translator) emit() {
 	r := t.r
+	r.endLive = arith
 	r.indirect = r.host
 	t.lea(s1, based(s1, -int32(r.goff)))
 	t.store(gs(offRBase), s1)
@@ -245,6 +247,7 @@ func (t *translator) emit() {
 			t.cold = t.cold[:cold]
 			t.n, t.ends = i, false
 			t.next = g.off
+			r.endLive = g.live
 			break
 		}
 	}

@@ -1,0 +1,59 @@
+package jit
+
+// Bugs that were found, each with the shortest code that showed it.
+
+import (
+	"testing"
+
+	"hotblock/internal/native"
+	"hotblock/x86"
+)
+
+func TestRegressions(t *testing.T) {
+	mxcsr := func(d *diffPair, s *native.State) {
+		s.GPR[x86.RBX] = diffData
+		d.Data[0], d.Data[1], d.Data[2], d.Data[3] = 0x80, 0x1f, 2, 0
+	}
+	data := func(d *diffPair, s *native.State) {
+		s.GPR[x86.RBX], s.GPR[x86.RCX] = diffData+pageSize-4, diffData+64
+		clear(d.Data[:])
+		d.Data[pageSize] = 1
+		s.YMM[1] = [4]uint64{0x1111111111111111, 2, 3, 4}
+	}
+	for _, c := range []struct {
+		name   string
+		compat bool
+		code   []byte
+		set    func(d *diffPair, s *native.State)
+	}{
+		// RCX was not brought into place where it was in the address too.
+		{"cmpxchg8b [rcx]", false, []byte{0x0f, 0xc7, 0x09}, data},
+		{"pcmpistri xmm1, [rcx], 0", false, []byte{0x66, 0x0f, 0x3a, 0x63, 0x09, 0}, data},
+		// Stores through CS went through.
+		{"mov cs:[rcx], eax", true, []byte{0x2e, 0x89, 0x01}, data},
+		// The host clears sixteen registers, 32-bit code eight.
+		{"vzeroupper", true, []byte{0xc5, 0xf8, 0x77}, data},
+		{"vzeroall", true, []byte{0xc5, 0xfc, 0x77}, data},
+		// VEX.W has no effect in 32-bit code; on the host it doubled the operand,
+		// beyond what had been checked.
+		{"vmovd [ebx], xmm1", true, []byte{0xc4, 0xe1, 0xf9, 0x7e, 0x0b}, data},
+		{"vmovd xmm1, [ebx]", true, []byte{0xc4, 0xe1, 0xf9, 0x6e, 0x0b}, data},
+		{"blsmsk edx, esi", true, []byte{0xc4, 0xe2, 0xe8, 0xf3, 0xd6}, data},
+		// A reserved bit of MXCSR that some hosts have.
+		{"ldmxcsr [rbx]", false, []byte{0x0f, 0xae, 0x13}, mxcsr},
+		{"vldmxcsr [rbx]", false, []byte{0xc5, 0xf8, 0xae, 0x13}, mxcsr},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := newDiffPair(t, 1, guestMode{cpl: 3, compat: c.compat}, diffConfig())
+			s := native.NewState()
+			for i := range s.YMM {
+				s.YMM[i] = [4]uint64{uint64(i), 5, 6, 7}
+			}
+			s.GPR[x86.RSP] = diffData + 2048
+			c.set(d, s)
+			if msg := d.compare(c.code, s, d.place(), 0, 0, 0); msg != "" {
+				t.Error(msg)
+			}
+		})
+	}
+}
