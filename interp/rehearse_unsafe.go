@@ -18,10 +18,14 @@ import (
 type Rehearsal struct {
 	Steps  []RehearsedStep // the state before each instruction, and at the end
 	Writes []RehearsedWrite
+	// Cut is set where it ended because one instruction went on for too long.
+	Cut bool
 
-	start x86.State
-	tlb   *tlbSet
+	accesses int
 }
+
+// maxRehearsed is how many accesses a rehearsal may have.
+const maxRehearsed = 2048
 
 // RehearsedStep is a state on the way, with Writes[:Writes] done.
 type RehearsedStep struct {
@@ -53,8 +57,8 @@ type stopRehearsal struct{}
 // each, and takes everything back. It ends early, before an instruction that
 // faults or cannot be taken back.
 func (c *CPU) Rehearse(more func() bool) *Rehearsal {
-	r := &Rehearsal{start: c.State, tlb: c.tlb}
-	stats := c.stats
+	r := &Rehearsal{}
+	start, tlb, stats := c.State, c.tlb, c.stats
 	c.rehearsal = r
 	c.tlb = &c.sh.tlbs[tlbChecked]
 	for more() {
@@ -71,12 +75,12 @@ func (c *CPU) Rehearse(more func() bool) *Rehearsal {
 	}
 	r.Steps = append(r.Steps, RehearsedStep{c.State, len(r.Writes)})
 	c.rehearsal = nil
-	c.tlb = r.tlb
+	c.tlb = tlb
 	for i := len(r.Writes) - 1; i >= 0; i-- {
 		w := &r.Writes[i]
 		copy(w.Now(), w.Old[:w.Size])
 	}
-	c.State = r.start
+	c.State = start
 	c.stats = stats
 	return r
 }
@@ -104,6 +108,10 @@ func (c *CPU) rehearseStep() (ok bool) {
 
 // rehearse is called for each access of a rehearsal.
 func (c *CPU) rehearse(va uint64, size uint, acc mmu.Access, p place) {
+	if c.rehearsal.accesses++; c.rehearsal.accesses > maxRehearsed {
+		c.rehearsal.Cut = true
+		panic(stopRehearsal{})
+	}
 	if p.host == nil {
 		panic(stopRehearsal{})
 	}

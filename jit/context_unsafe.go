@@ -27,9 +27,11 @@ type context struct {
 	Reason     uint64 // one of the exit reasons
 	Indirect   uint64 // target of an indirect jump
 	Tmp        uint64
+	Tmp2       uint64
 
 	State    uint64 // address of the CPU's x86.State
 	PageMask uint64 // for PEXT: all bits of a linear address above the page offset
+	PageOff  uint64 // and those of the page offset
 
 	// Addends of coalesced accesses: see coalesce.go.
 	Group [maxGroups]uint64
@@ -55,6 +57,8 @@ const (
 	offReason     = int32(unsafe.Offsetof(context{}.Reason))
 	offIndirect   = int32(unsafe.Offsetof(context{}.Indirect))
 	offTmp        = int32(unsafe.Offsetof(context{}.Tmp))
+	offTmp2       = int32(unsafe.Offsetof(context{}.Tmp2))
+	offPageOff    = int32(unsafe.Offsetof(context{}.PageOff))
 	offState      = int32(unsafe.Offsetof(context{}.State))
 	offPageMask   = int32(unsafe.Offsetof(context{}.PageMask))
 	offGroup      = int32(unsafe.Offsetof(context{}.Group))

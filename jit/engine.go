@@ -86,6 +86,7 @@ func New(c *interp.CPU, cfg Config) (*Engine, error) {
 	x := &e.sh.context
 	x.State = stateAddr(c)
 	x.PageMask = ^uint64(pageSize - 1)
+	x.PageOff = pageSize - 1
 	x.VecDead, x.AVXDead = 1, 1
 	x.HostMXCSR = 0x1f80
 	for i := range e.sh.jump {

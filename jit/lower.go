@@ -48,6 +48,8 @@ func (t *translator) canDo(g *ginst) bool {
 			return true
 		}
 		return e.Mem == decode.AccessNone || e.MemSize > 0 && e.MemSize <= 64
+	case decode.ClassString:
+		return t.stringUseOf(x) != 0
 	case decode.ClassBranch:
 		switch x.Op {
 		case opJmp, opCall, opRet:
@@ -104,6 +106,8 @@ func (t *translator) instruction(g *ginst) bool {
 		return t.branch(g)
 	case decode.ClassStack:
 		return t.stack(g)
+	case decode.ClassString:
+		return t.stringInst(g)
 	}
 	switch {
 	case x.Op == opCld, x.Op == opNop, x.Op == opPause, x.Op == opEndbr:

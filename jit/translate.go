@@ -91,6 +91,7 @@ type instMap struct {
 	// For verification: flags that the code keeps up to here, and what the
 	// instruction does to them.
 	live, defined, undefined uint16
+	rep                      stringUse // with REP
 }
 
 // A ref is a guest memory reference: base + index<<scale + disp + segment base.
@@ -247,7 +248,10 @@ func (t *translator) emit() {
 	r.insts = make([]instMap, t.n)
 	for i := range t.n {
 		g := &t.insts[i]
-		r.insts[i] = instMap{g.host, t.goff + g.off, g.live, g.e.FlagsWritten, (g.e.FlagsUndefined | g.e.FlagsMaybe) & arith}
+		r.insts[i] = instMap{g.host, t.goff + g.off, g.live, g.e.FlagsWritten, (g.e.FlagsUndefined | g.e.FlagsMaybe) & arith, 0}
+		if g.e.Class == decode.ClassString && g.x.Rep != 0 {
+			r.insts[i].rep = t.stringUseOf(&g.x)
+		}
 	}
 }
 
