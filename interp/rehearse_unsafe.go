@@ -58,9 +58,9 @@ type stopRehearsal struct{}
 // faults or cannot be taken back.
 func (c *CPU) Rehearse(more func() bool) *Rehearsal {
 	r := &Rehearsal{}
-	start, tlb, stats := c.State, c.tlb, c.stats
+	start, stats, recheck := c.State, c.stats, c.recheck
 	c.rehearsal = r
-	c.tlb = &c.sh.tlbs[tlbChecked]
+	c.updatePrivilege()
 	for more() {
 		n := len(r.Writes)
 		r.Steps = append(r.Steps, RehearsedStep{c.State, n})
@@ -75,13 +75,15 @@ func (c *CPU) Rehearse(more func() bool) *Rehearsal {
 	}
 	r.Steps = append(r.Steps, RehearsedStep{c.State, len(r.Writes)})
 	c.rehearsal = nil
-	c.tlb = tlb
 	for i := len(r.Writes) - 1; i >= 0; i-- {
 		w := &r.Writes[i]
 		copy(w.Now(), w.Old[:w.Size])
 	}
 	c.State = start
-	c.stats = stats
+	c.updateMode()
+	c.updatePrivilege()
+	c.updateDebug()
+	c.stats, c.recheck = stats, recheck
 	return r
 }
 

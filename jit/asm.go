@@ -255,6 +255,15 @@ func (a *asm) rorx(d, s int8, n byte) {
 	a.byte(0xc0|byte(d&7)<<3|byte(s&7), n)
 }
 
+// pdep is the reverse of pext.
+func (a *asm) pdep(d, s int8, m mem) {
+	if m.gs {
+		a.byte(0x65)
+	}
+	a.vex3(2, 3, true, 0, d, s, m.rexBits(), 0xf5)
+	a.modrmMem(byte(d), m)
+}
+
 // pext gathers the bits of s that the memory operand selects into d.
 func (a *asm) pext(d, s int8, m mem) {
 	if m.gs {

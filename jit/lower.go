@@ -32,6 +32,9 @@ func (t *translator) canDo(g *ginst) bool {
 	if !t.wide && (x.Seg == x86.FS && t.v&interp.VariantFS == 0 || x.Seg == x86.GS && t.v&interp.VariantGS == 0) {
 		return false // a segment with a limit
 	}
+	if e.Class == decode.ClassSystem || x.Op == opPushf || x.Op == opPopf {
+		return t.canSystem(g)
+	}
 	word := uint8(4)
 	if t.wide {
 		word = 8
@@ -101,6 +104,9 @@ func (t *translator) refOf(g *ginst) ref {
 // possible after all.
 func (t *translator) instruction(g *ginst) bool {
 	x, e := &g.x, &g.e
+	if e.Class == decode.ClassSystem || x.Op == opPushf || x.Op == opPopf {
+		return t.systemInst(g)
+	}
 	switch e.Class {
 	case decode.ClassBranch:
 		return t.branch(g)

@@ -77,7 +77,7 @@ func (e *Engine) compare(r *region, start uint64, before *x86.State, want *inter
 	c := e.cpu
 	var out strings.Builder
 	differ := func(what string, got, want, before any) {
-		fmt.Fprintf(&out, "  %-8s %#x, interpreter %#x, before %#x\n", what, got, want, before)
+		fmt.Fprintf(&out, "  %-8s %#v, interpreter %#v, before %#v\n", what, got, want, before)
 	}
 	if want.Cut {
 		return
@@ -133,6 +133,18 @@ func (e *Engine) compare(r *region, start uint64, before *x86.State, want *inter
 	}
 	if c.MXCSR != w.MXCSR {
 		differ("MXCSR", c.MXCSR, w.MXCSR, before.MXCSR)
+	}
+	if c.Flags != w.Flags {
+		differ("RFLAGS", c.Flags, w.Flags, before.Flags)
+	}
+	if c.CPL != w.CPL {
+		differ("CPL", c.CPL, w.CPL, before.CPL)
+	}
+	if c.Seg != w.Seg {
+		differ("segments", fmt.Sprintf("%x", c.Seg), fmt.Sprintf("%x", w.Seg), fmt.Sprintf("%x", before.Seg))
+	}
+	if c.KernelGSBase != w.KernelGSBase {
+		differ("KernelGSBase", c.KernelGSBase, w.KernelGSBase, before.KernelGSBase)
 	}
 	for i := range w.Writes {
 		if m := &want.Writes[i]; !m.Same() && !accessed(m) && !overwritten(want.Writes[i+1:w.Writes], m) {
