@@ -96,29 +96,31 @@ type CPU struct {
 	ID, NumCPUs uint32
 	Log         *Log
 
-	code      [numModes]map[pageKey]*codePage
-	cross     map[crossKey]*crossing
-	liveOps   int // decoded and kept: see maxLiveOps
-	tr        Translator
-	hotAt     uint64     // times a block is entered before it is translated
-	rehearsal *Rehearsal // while one goes on
-	stats     Stats
-	stepping  bool   // run string instructions one iteration at a time
-	dbTrap    uint64 // DR6 bits to report after this instruction
-	dbActive  bool   // DR7 or TF ask for stepping
-	fault     fault  // storage for the fault being raised
-	waiting   bool   // for a start-up IPI
-	sipiVec   atomic.Uint32
-	wake      chan struct{}
-	invList   invalidations
-	scratch   []Op
-	insts     [maxBlock]decode.Inst // of the block being decoded
-	ssOp      Op                    // see stackOp
-	exitCode  Exit
-	vec       uint8     // which vector instructions may run: see updateVec
-	feats     []bool    // of the model, by decode's feature numbers
-	vtmp      simd.V256 // operands of vector instructions that are in memory
-	shutdown  bool
+	code    [numModes]map[pageKey]*codePage
+	cross   map[crossKey]*crossing
+	liveOps int // decoded and kept: see maxLiveOps
+	tr      Translator
+	hotAt   uint64 // times a block is entered before it is translated
+	// For translated code: whether an interrupt waits for IF.
+	intWaiting *uint32
+	rehearsal  *Rehearsal // while one goes on
+	stats      Stats
+	stepping   bool   // run string instructions one iteration at a time
+	dbTrap     uint64 // DR6 bits to report after this instruction
+	dbActive   bool   // DR7 or TF ask for stepping
+	fault      fault  // storage for the fault being raised
+	waiting    bool   // for a start-up IPI
+	sipiVec    atomic.Uint32
+	wake       chan struct{}
+	invList    invalidations
+	scratch    []Op
+	insts      [maxBlock]decode.Inst // of the block being decoded
+	ssOp       Op                    // see stackOp
+	exitCode   Exit
+	vec        uint8     // which vector instructions may run: see updateVec
+	feats      []bool    // of the model, by decode's feature numbers
+	vtmp       simd.V256 // operands of vector instructions that are in memory
+	shutdown   bool
 }
 
 // Stats counts what a CPU did.
@@ -145,7 +147,7 @@ const (
 // New returns a CPU in its reset state. The caller fills the exported fields
 // before it calls Run; Mem, Ports, Int, Model and TSC are needed.
 func New(mem *mmu.Memory, model *x86.Model) *CPU {
-	c := &CPU{Mem: mem, Model: model, NumCPUs: 1, pending: new(atomic.Uint32), hotAt: ^uint64(0), wake: make(chan struct{}, 1), cross: map[crossKey]*crossing{}, Log: &Log{Out: io.Discard}}
+	c := &CPU{Mem: mem, Model: model, NumCPUs: 1, pending: new(atomic.Uint32), intWaiting: new(uint32), hotAt: ^uint64(0), wake: make(chan struct{}, 1), cross: map[crossKey]*crossing{}, Log: &Log{Out: io.Discard}}
 	for i := range c.code {
 		c.code[i] = map[pageKey]*codePage{}
 	}
@@ -185,6 +187,7 @@ func (c *CPU) ResetState(boot bool) {
 	c.shutdown = false
 	c.dbTrap, c.recheck = 0, false
 	c.sipiVec.And(^uint32(nmiPending))
+	c.codeDependsOn(1)
 	c.Refresh()
 }
 
@@ -392,6 +395,10 @@ func (c *CPU) takeTraps() {
 func (c *CPU) service() bool {
 	req := c.pending.Swap(0)
 	c.recheck = false
+	*c.intWaiting = 0
+	if c.Int != nil && c.Int.HasInterrupt() {
+		*c.intWaiting = 1
+	}
 	if req&reqFlush != 0 {
 		c.physMask = ^uint64(0)
 		if c.a20Closed.Load() {
@@ -463,6 +470,9 @@ const nmiPending = 1 << 31
 // unmaskNMI is what IRET does to NMIs.
 func (c *CPU) unmaskNMI() {
 	if c.NMIMasked {
+		if c.rehearsal != nil {
+			panic(stopRehearsal{})
+		}
 		c.NMIMasked = false
 		if c.sipiVec.And(^uint32(nmiPending))&nmiPending != 0 {
 			c.pending.Or(reqNMI)
@@ -488,5 +498,6 @@ func (c *CPU) initReset() {
 	c.dbTrap = 0
 	c.sipiVec.And(^uint32(nmiPending))
 	c.waiting = c.ID != 0
+	c.codeDependsOn(1)
 	c.Refresh()
 }

@@ -243,6 +243,7 @@ func (c *CPU) writeMSR(n uint32, v uint64) bool {
 		}
 		old := c.EFER
 		c.EFER = v&mask | c.EFER&x86.EFERLMA
+		c.codeDependsOn((old ^ c.EFER) & x86.EFERSCE)
 		if (old^c.EFER)&x86.EFERNXE != 0 {
 			c.flushTLB(true)
 		}

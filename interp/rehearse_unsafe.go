@@ -18,10 +18,14 @@ import (
 type Rehearsal struct {
 	Steps  []RehearsedStep // the state before each instruction, and at the end
 	Writes []RehearsedWrite
+	// Cut is set where it ended because one instruction went on for too long.
+	Cut bool
 
-	start x86.State
-	tlb   *tlbSet
+	accesses int
 }
+
+// maxRehearsed is how many accesses a rehearsal may have.
+const maxRehearsed = 2048
 
 // RehearsedStep is a state on the way, with Writes[:Writes] done.
 type RehearsedStep struct {
@@ -59,10 +63,10 @@ type stopRehearsal struct{}
 // each, and takes everything back. It ends early, before an instruction that
 // faults or cannot be taken back.
 func (c *CPU) Rehearse(more func() bool) *Rehearsal {
-	r := &Rehearsal{start: c.State, tlb: c.tlb}
-	stats := c.stats
+	r := &Rehearsal{}
+	start, stats, recheck := c.State, c.stats, c.recheck
 	c.rehearsal = r
-	c.tlb = &c.sh.tlbs[tlbChecked]
+	c.updatePrivilege()
 	for more() {
 		n := len(r.Writes)
 		r.Steps = append(r.Steps, RehearsedStep{c.State, n})
@@ -77,13 +81,15 @@ func (c *CPU) Rehearse(more func() bool) *Rehearsal {
 	}
 	r.Steps = append(r.Steps, RehearsedStep{c.State, len(r.Writes)})
 	c.rehearsal = nil
-	c.tlb = r.tlb
 	for i := len(r.Writes) - 1; i >= 0; i-- {
 		w := &r.Writes[i]
 		copy(w.Now(), w.Old[:w.Size])
 	}
-	c.State = r.start
-	c.stats = stats
+	c.State = start
+	c.updateMode()
+	c.updatePrivilege()
+	c.updateDebug()
+	c.stats, c.recheck = stats, recheck
 	return r
 }
 
@@ -110,6 +116,10 @@ func (c *CPU) rehearseStep() (ok bool) {
 
 // rehearse is called for each access of a rehearsal.
 func (c *CPU) rehearse(va uint64, size uint, acc mmu.Access, p place) {
+	if c.rehearsal.accesses++; c.rehearsal.accesses > maxRehearsed {
+		c.rehearsal.Cut = true
+		panic(stopRehearsal{})
+	}
 	if p.host == nil {
 		panic(stopRehearsal{})
 	}

@@ -73,7 +73,7 @@ func (s *stringOp) dst(c *CPU, write bool) uint64 {
 // pause reports whether the instruction has to stop between elements, and in
 // that case makes it the next to run.
 func (s *stringOp) pause(c *CPU) bool {
-	if c.pending.Load() == 0 && !c.stepping {
+	if c.pending.Load() == 0 && !c.stepping || c.rehearsal != nil {
 		return false
 	}
 	c.RIP = c.ripAt(s.o.off)

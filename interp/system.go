@@ -183,6 +183,7 @@ func (c *CPU) setCR4(o *Op, v uint64) {
 		c.paging.PDPTE = p
 	}
 	c.CR4 = v
+	c.codeDependsOn(d & (x86.CR4FSGSBASE | x86.CR4OSXSAVE | x86.CR4SMAP))
 	c.updateVec()
 	if d&(x86.CR4PSE|x86.CR4PAE|x86.CR4PGE|x86.CR4PCIDE|x86.CR4SMEP|x86.CR4SMAP) != 0 {
 		c.flushTLB(true)

@@ -359,6 +359,9 @@ func (c *CPU) updatePrivilege() {
 	case ac && c.CR0&x86.CR0AM != 0:
 		i = tlbChecked
 	}
+	if c.rehearsal != nil {
+		i = tlbChecked // the one that is never filled
+	}
 	c.tlb = &c.sh.tlbs[i]
 	if c.limited {
 		c.it = &c.its[2]

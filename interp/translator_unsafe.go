@@ -108,9 +108,18 @@ type Block struct {
 }
 
 // Variant is what of the CPU's state translated code depends on. Code translated
-// for one variant runs only while the CPU is in it. In all of them DF, TF, VM and
-// debug registers are inactive, and segments but FS and GS are flat.
+// for one variant runs only while the CPU is in it. In all of them DF, TF, RF, VM and
+// debug registers are inactive, the CPL is 0 or 3, and segments but FS and GS are
+// flat. CR4's FSGSBASE, OSXSAVE and SMAP and EFER.SCE do not change either: when they
+// do all code is dropped.
 type Variant uint8
+
+// Values of the part of a Variant that is the index of the TLB.
+const (
+	TLBSupervisor Variant = tlbSupervisor // CPL 0, SMAP in force
+	TLBUser       Variant = tlbUser
+	TLBNoSMAP     Variant = tlbNoSMAP // CPL 0, user pages accessible
+)
 
 // Parts of a Variant.
 const (
@@ -125,7 +134,7 @@ const (
 // Variant returns the variant of the CPU's state, without VariantLarge; ok is
 // false where translated code may not run.
 func (c *CPU) Variant() (v Variant, ok bool) {
-	if c.mode == mode16 || c.Flags&(x86.FlagDF|x86.FlagTF|x86.FlagVM) != 0 || c.dbActive || c.limited || c.tlb == &c.sh.tlbs[tlbChecked] {
+	if c.mode == mode16 || c.CPL == 1 || c.CPL == 2 || c.Flags&(x86.FlagDF|x86.FlagTF|x86.FlagVM|x86.FlagRF) != 0 || c.dbActive || c.limited || c.tlb == &c.sh.tlbs[tlbChecked] {
 		return 0, false
 	}
 	v = Variant(c.tlbIndex())
@@ -169,10 +178,11 @@ const SharedSize = int(unsafe.Sizeof(shared{}))
 // SetTranslator puts a translator beside the interpreter, for blocks that were
 // entered threshold times (at least 1). mem is SharedSize bytes of zeroes that
 // stay where they are and hold no Go pointers; pending is where in them the CPU's
-// pending word is to be, which translated code polls. It must be called before
+// pending word is to be, which translated code polls, and waiting a word that is 1
+// while an interrupt waits for IF and 0 while none does. It must be called before
 // anything else knows the CPU.
-func (c *CPU) SetTranslator(t Translator, threshold uint64, mem unsafe.Pointer, pending *uint32) {
-	c.tr, c.hotAt = t, threshold
+func (c *CPU) SetTranslator(t Translator, threshold uint64, mem unsafe.Pointer, pending, waiting *uint32) {
+	c.tr, c.hotAt, c.intWaiting = t, threshold, waiting
 	c.pending = (*atomic.Uint32)(unsafe.Pointer(pending))
 	c.sh = (*shared)(mem)
 	for i := range c.sh.tlbs {
@@ -197,6 +207,18 @@ func TLB(index Variant) TLBLayout {
 	r, w := base+unsafe.Offsetof(tlbSet{}.r), base+unsafe.Offsetof(tlbSet{}.w)
 	add := unsafe.Offsetof(tlbHalf{}.add)
 	return TLBLayout{r, r + add, w, w + add}
+}
+
+// PrivilegeChanged tells the CPU that translated code changed State.CPL or
+// EFLAGS.AC.
+func (c *CPU) PrivilegeChanged() { c.updatePrivilege() }
+
+// codeDependsOn drops all code if bits of a control register changed on which
+// translated code depends.
+func (c *CPU) codeDependsOn(changed uint64) {
+	if changed != 0 && c.tr != nil {
+		c.pending.Or(reqFlush)
+	}
 }
 
 // FillTLB brings the page at linear address va into the current TLB, for reads

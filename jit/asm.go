@@ -163,6 +163,7 @@ func (a *asm) jmpMem(m mem)          { a.opMem(0, false, 0xff, 4, m) }
 func (a *asm) popMem(m mem)          { a.opMem(0, false, 0x8f, 0, m) }
 func (a *asm) pushMem(m mem)         { a.opMem(0, false, 0xff, 6, m) }
 func (a *asm) pushf()                { a.byte(0x9c) }
+func (a *asm) popf()                 { a.byte(0x9d) }
 func (a *asm) movImm32(d int8, v int32) { // zero-extended
 	if d >= 8 {
 		a.byte(0x41)
@@ -184,6 +185,12 @@ func (a *asm) cmpImm(r int8, v int32) {
 		return
 	}
 	a.opReg(rexW, false, 0x81, 7, r)
+	a.imm32(v)
+}
+
+// andImm32 cuts a register to the bits of a mask of 32 (f).
+func (a *asm) andImm32(r int8, v int32) {
+	a.opReg(0, false, 0x81, 4, r)
 	a.imm32(v)
 }
 

@@ -121,8 +121,8 @@ func (t *translator) accesses(g *ginst) {
 			r.base = x86.RBP
 			c.add(r, w, false)
 		}
-	default:
-		if e.Mem&decode.AccessReadWrite != 0 && !t.skips(x) {
+	case decode.ClassPlain:
+		if e.Mem&decode.AccessReadWrite != 0 && !e.BitString && !t.skips(x) {
 			c.add(t.refOf(g), int32(e.MemSize), e.Mem&decode.AccessWrite != 0)
 		}
 	}
@@ -245,6 +245,12 @@ func (t *translator) access(r ref, size int32, write, live bool) mem {
 		m.base = t.guest(r.base, s1)
 	}
 	return m
+}
+
+// ungrouped is access for one that is not planned.
+func (t *translator) ungrouped(r ref, size int32, write, live bool) mem {
+	t.co.inS2 = -1
+	return t.check(r, size, write, live, 0, size)
 }
 
 // check writes the check of an access at r. The span to be checked starts at

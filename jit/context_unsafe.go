@@ -27,10 +27,19 @@ type context struct {
 	Reason     uint64 // one of the exit reasons
 	Indirect   uint64 // target of an indirect jump
 	Tmp        uint64
+	Tmp2       uint64
 
 	State    uint64    // address of the CPU's x86.State
 	MapGen   [2]uint64 // generations of the mapping of code, of programs and of the system: see maps.go
 	PageMask uint64    // for PEXT: all bits of a linear address above the page offset
+	PageOff  uint64    // and those of the page offset
+	NotIF    uint64    // for PEXT and PDEP: all bits but IF
+	NotAC    uint64
+	Arith    uint64 // the status flags
+
+	// Descriptors of flat segments that have been accessed: code and data of CPL 0
+	// and 3.
+	DescCode0, DescData0, DescCode3, DescData3 uint64
 
 	// Addends of coalesced accesses: see coalesce.go.
 	Group [maxGroups]uint64
@@ -40,6 +49,9 @@ type context struct {
 	VecOK     uint32 // SSE may be used
 	AVXOK     uint32
 	HostMXCSR uint32
+
+	IntWaiting uint32 // 1: an interrupt waits for IF
+	Stale      uint32 // translated code changed the CPL or EFLAGS.AC
 }
 
 const maxGroups = 16
@@ -56,6 +68,17 @@ const (
 	offReason     = int32(unsafe.Offsetof(context{}.Reason))
 	offIndirect   = int32(unsafe.Offsetof(context{}.Indirect))
 	offTmp        = int32(unsafe.Offsetof(context{}.Tmp))
+	offTmp2       = int32(unsafe.Offsetof(context{}.Tmp2))
+	offPageOff    = int32(unsafe.Offsetof(context{}.PageOff))
+	offNotIF      = int32(unsafe.Offsetof(context{}.NotIF))
+	offNotAC      = int32(unsafe.Offsetof(context{}.NotAC))
+	offArith      = int32(unsafe.Offsetof(context{}.Arith))
+	offDescCode0  = int32(unsafe.Offsetof(context{}.DescCode0))
+	offDescData0  = int32(unsafe.Offsetof(context{}.DescData0))
+	offDescCode3  = int32(unsafe.Offsetof(context{}.DescCode3))
+	offDescData3  = int32(unsafe.Offsetof(context{}.DescData3))
+	offIntWaiting = int32(unsafe.Offsetof(context{}.IntWaiting))
+	offStale      = int32(unsafe.Offsetof(context{}.Stale))
 	offState      = int32(unsafe.Offsetof(context{}.State))
 	offMapGen     = int32(unsafe.Offsetof(context{}.MapGen))
 	offPageMask   = int32(unsafe.Offsetof(context{}.PageMask))
@@ -72,7 +95,28 @@ const (
 	stateV     = int32(unsafe.Offsetof(x86.State{}.V))
 	stateMXCSR = int32(unsafe.Offsetof(x86.State{}.MXCSR))
 	stateFlags = int32(unsafe.Offsetof(x86.State{}.Flags))
+
+	stateR            = int32(unsafe.Offsetof(x86.State{}.R))
+	stateCPL          = int32(unsafe.Offsetof(x86.State{}.CPL))
+	stateNMIMasked    = int32(unsafe.Offsetof(x86.State{}.NMIMasked))
+	stateGDTBase      = int32(unsafe.Offsetof(x86.State{}.GDTR) + unsafe.Offsetof(x86.Table{}.Base))
+	stateGDTLimit     = int32(unsafe.Offsetof(x86.State{}.GDTR) + unsafe.Offsetof(x86.Table{}.Limit))
+	stateSTAR         = int32(unsafe.Offsetof(x86.State{}.STAR))
+	stateLSTAR        = int32(unsafe.Offsetof(x86.State{}.LSTAR))
+	stateFMASK        = int32(unsafe.Offsetof(x86.State{}.FMASK))
+	stateKernelGSBase = int32(unsafe.Offsetof(x86.State{}.KernelGSBase))
+	stateXCR0         = int32(unsafe.Offsetof(x86.State{}.XCR0))
+
+	segBase  = int32(unsafe.Offsetof(x86.Segment{}.Base))
+	segLimit = int32(unsafe.Offsetof(x86.Segment{}.Limit))
+	segSel   = int32(unsafe.Offsetof(x86.Segment{}.Sel))
+	segAttr  = int32(unsafe.Offsetof(x86.Segment{}.Attr))
 )
+
+// stateSeg is the displacement of a segment register.
+func stateSeg(i uint8) int32 {
+	return int32(unsafe.Offsetof(x86.State{}.Seg)) + int32(i)*int32(unsafe.Sizeof(x86.Segment{}))
+}
 
 // A jump cache maps linear addresses of code to translations: jumpEntries pairs
 // of a negated address and a host address, indexed by a sum of

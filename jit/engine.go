@@ -92,6 +92,10 @@ func New(c *interp.CPU, cfg Config) (*Engine, error) {
 	x := &e.sh.context
 	x.State = stateAddr(c)
 	x.PageMask = ^uint64(pageSize - 1)
+	x.PageOff = pageSize - 1
+	x.NotIF, x.NotAC, x.Arith = ^uint64(x86.FlagIF), ^uint64(x86.FlagAC), arith
+	x.DescCode0, x.DescData0 = 0x00af9b000000ffff, 0x00cf93000000ffff
+	x.DescCode3, x.DescData3 = 0x00affb000000ffff, 0x00cff3000000ffff
 	x.VecDead, x.AVXDead = 1, 1
 	x.HostMXCSR = 0x1f80
 	x.MapGen = [2]uint64{firstGen, firstGen}
@@ -104,7 +108,7 @@ func New(c *interp.CPU, cfg Config) (*Engine, error) {
 	e.stats.Callouts = make([]uint64, decode.NumOps())
 	e.makeStubs()
 	frame.FaultExit = arena.Base + uintptr(e.fault)
-	c.SetTranslator(e, cfg.Threshold, framePtr(frame), &frame.Pending)
+	c.SetTranslator(e, cfg.Threshold, framePtr(frame), &frame.Pending, &x.IntWaiting)
 	return e, nil
 }
 
@@ -436,6 +440,10 @@ func (e *Engine) call(stub, target int32) {
 	}
 	host.Enter(&x.Frame, e.arena.Base+uintptr(stub))
 	e.stats.Exits[x.Reason]++
+	if x.Stale != 0 {
+		x.Stale = 0
+		e.cpu.PrivilegeChanged()
+	}
 }
 
 // retryIP stands for no instruction pointer: the access is to be tried again.

@@ -43,6 +43,9 @@ func (t *translator) canDo(g *ginst) bool {
 	if !t.wide && (x.Seg == x86.CS && x.HasMem() || x.Op == opVzeroupper || x.Op == opVzeroall) {
 		return false // CS is not for writing; YMM8 to YMM15 are left alone in 32-bit code
 	}
+	if e.Class == decode.ClassSystem || x.Op == opPushf || x.Op == opPopf {
+		return t.canSystem(g)
+	}
 	word := uint8(4)
 	if t.wide {
 		word = 8
@@ -62,6 +65,8 @@ func (t *translator) canDo(g *ginst) bool {
 			return true
 		}
 		return e.Mem == decode.AccessNone || e.MemSize > 0 && e.MemSize <= 64
+	case decode.ClassString:
+		return t.stringUseOf(x) != 0
 	case decode.ClassBranch:
 		switch x.Op {
 		case opJmp, opCall, opRet:
@@ -113,11 +118,16 @@ func (t *translator) refOf(g *ginst) ref {
 // possible after all.
 func (t *translator) instruction(g *ginst) bool {
 	x, e := &g.x, &g.e
+	if e.Class == decode.ClassSystem || x.Op == opPushf || x.Op == opPopf {
+		return t.systemInst(g)
+	}
 	switch e.Class {
 	case decode.ClassBranch:
 		return t.branch(g)
 	case decode.ClassStack:
 		return t.stack(g)
+	case decode.ClassString:
+		return t.stringInst(g)
 	}
 	switch {
 	case t.skips(x):

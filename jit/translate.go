@@ -99,6 +99,7 @@ type instMap struct {
 	// For verification: flags that the code keeps up to here, and what the
 	// instruction does to them.
 	live, defined, undefined uint16
+	rep                      stringUse // with REP
 }
 
 // A ref is a guest memory reference: base + index<<scale + disp + segment base.
@@ -129,9 +130,9 @@ type translator struct {
 	asm
 	e     *Engine
 	r     *region
-	v     interp.Variant
-	wide  bool   // 64-bit code
-	goff  uint32 // of the page in the granule
+	v     interp.Variant // at cur: STAC and CLAC change it
+	wide  bool           // 64-bit code
+	goff  uint32         // of the page in the granule
 	insts []ginst
 	n     int
 	cur   *ginst // the instruction being translated
@@ -190,12 +191,15 @@ func (t *translator) collect(b interp.Block) bool {
 		if !t.canDo(g) {
 			break
 		}
+		if g.x.Op == opIret || g.x.Op == opSysret {
+			g.e.FlagsRead = 0 // they are those of the frame
+		}
 		t.n++
 		off += uint32(g.x.Len)
 		if g.e.Vector {
 			t.r.vec = true
 		}
-		if g.e.Class == decode.ClassBranch && !isJcc(&g.x) {
+		if g.e.Class == decode.ClassBranch && !isJcc(&g.x) || endsRegion(&g.x) {
 			t.ends = true
 			break
 		}
@@ -272,7 +276,10 @@ func (t *translator) emit() {
 	r.insts = make([]instMap, t.n)
 	for i := range t.n {
 		g := &t.insts[i]
-		r.insts[i] = instMap{g.host, t.goff + g.off, g.live, g.e.FlagsWritten, (g.e.FlagsUndefined | g.e.FlagsMaybe) & arith}
+		r.insts[i] = instMap{g.host, t.goff + g.off, g.live, g.e.FlagsWritten, (g.e.FlagsUndefined | g.e.FlagsMaybe) & arith, 0}
+		if g.e.Class == decode.ClassString && g.x.Rep != 0 {
+			r.insts[i].rep = t.stringUseOf(&g.x)
+		}
 	}
 }
 
@@ -300,10 +307,10 @@ func (t *translator) jumpTo(at int, target int32) {
 func (t *translator) edge(at int, goff uint32) {
 	if goff >= t.granule() {
 		// Out of the granule: what lies there depends on where the code is mapped.
-		cur := t.cur
+		cur, v := t.cur, t.v
 		t.cold = append(t.cold, func() {
 			t.patchRel32(at, t.pos())
-			t.cur = cur
+			t.cur, t.v = cur, v
 			t.farEdge(goff)
 		})
 		return

@@ -8,6 +8,7 @@ import (
 
 	"hotblock/interp"
 	"hotblock/x86"
+	"hotblock/x86/decode"
 )
 
 // Verification: the interpreter rehearses each region from the same state as the
@@ -76,10 +77,14 @@ func (e *Engine) compare(r *region, start uint64, before *x86.State, want *inter
 	c := e.cpu
 	var out strings.Builder
 	differ := func(what string, got, want, before any) {
-		fmt.Fprintf(&out, "  %-8s %#x, interpreter %#x, before %#x\n", what, got, want, before)
+		fmt.Fprintf(&out, "  %-8s %#v, interpreter %#v, before %#v\n", what, got, want, before)
+	}
+	if want.Cut {
+		return
 	}
 	done := len(want.Steps) - 1
-	if interpret {
+	inside := e.insideString(r, start, want)
+	if interpret || inside != 0 {
 		// Translated code may leave earlier: where an access crosses pages, say.
 		for i := range want.Steps {
 			if want.Steps[i].RIP == c.RIP {
@@ -89,6 +94,9 @@ func (e *Engine) compare(r *region, start uint64, before *x86.State, want *inter
 		}
 	}
 	w := &want.Steps[done]
+	if inside != 0 {
+		w = e.partly(w, want, inside)
+	}
 	if c.RIP != w.RIP {
 		differ("RIP", c.RIP, w.RIP, start)
 	}
@@ -106,12 +114,15 @@ func (e *Engine) compare(r *region, start uint64, before *x86.State, want *inter
 	flags := c.ArithFlags()
 	c.State = end
 	mask := uint64(arith)
-	if interpret {
+	if interpret || inside != 0 {
 		if done < len(r.insts) {
 			mask &= uint64(r.insts[done].live)
 		} else {
 			mask &= uint64(r.endLive)
 		}
+	}
+	if inside&stringCompare != 0 {
+		mask = 0 // those of a comparison on the way
 	}
 	mask &^= undefinedAfter(r.insts[:done])
 	if (got^flags)&mask != 0 {
@@ -129,6 +140,18 @@ func (e *Engine) compare(r *region, start uint64, before *x86.State, want *inter
 	if (c.MXCSR^w.MXCSR)&^sticky != 0 {
 		differ("MXCSR", c.MXCSR, w.MXCSR, before.MXCSR)
 	}
+	if c.Flags != w.Flags {
+		differ("RFLAGS", c.Flags, w.Flags, before.Flags)
+	}
+	if c.CPL != w.CPL {
+		differ("CPL", c.CPL, w.CPL, before.CPL)
+	}
+	if c.Seg != w.Seg {
+		differ("segments", fmt.Sprintf("%x", c.Seg), fmt.Sprintf("%x", w.Seg), fmt.Sprintf("%x", before.Seg))
+	}
+	if c.KernelGSBase != w.KernelGSBase {
+		differ("KernelGSBase", c.KernelGSBase, w.KernelGSBase, before.KernelGSBase)
+	}
 	for i := range w.Writes {
 		if m := &want.Writes[i]; !m.Same() && !accessed(m) && !overwritten(want.Writes[i+1:w.Writes], m) {
 			differ(fmt.Sprintf("[%#x]", m.VA), m.Now(), m.New[:m.Size], m.Old[:m.Size])
@@ -138,6 +161,50 @@ func (e *Engine) compare(r *region, start uint64, before *x86.State, want *inter
 		panic(&Difference{fmt.Sprintf("translated code differs from the interpreter, at %#x:\n%s%s", start, out.String(), e.listing(r, start))})
 	}
 }
+
+// insideString is the use of the string instruction with REP that a region was
+// left at, for the interpreter or a poll; it may have been done in part.
+func (e *Engine) insideString(r *region, start uint64, want *interp.Rehearsal) stringUse {
+	if k := siteKind(e.sh.Reason); k != siteMiss && k != sitePoll && k != siteCallout {
+		return 0
+	}
+	for i := range r.insts {
+		if m := &r.insts[i]; m.rep != 0 && start+uint64(m.goff-r.goff) == e.cpu.RIP {
+			return m.rep
+		}
+	}
+	return 0
+}
+
+// partly is a step moved on by as much of a string instruction as has been done.
+func (e *Engine) partly(w *interp.RehearsedStep, want *interp.Rehearsal, u stringUse) *interp.RehearsedStep {
+	p := *w
+	n := w.R[x86.RCX] - e.cpu.R[x86.RCX]
+	if n > w.R[x86.RCX] {
+		return w // it shows as a difference
+	}
+	p.R[x86.RCX] -= n
+	if u&stringSrc != 0 {
+		p.R[x86.RSI] += n * uint64(u&stringSize)
+	}
+	if u&stringDst != 0 {
+		p.R[x86.RDI] += n * uint64(u&stringSize)
+	}
+	if !e.wideCode() {
+		for _, i := range [...]int{x86.RCX, x86.RSI, x86.RDI} {
+			if p.R[i] != w.R[i] {
+				p.R[i] = uint64(uint32(p.R[i]))
+			}
+		}
+	}
+	if u&stringStores != 0 {
+		p.Writes = int(min(uint64(w.Writes)+n, uint64(len(want.Writes))))
+	}
+	return &p
+}
+
+// wideCode reports whether the code is of 64 bits.
+func (e *Engine) wideCode() bool { return e.cpu.DecodeMode() == decode.Mode64 }
 
 // accessed reports whether a write differs from what is there now by no more than
 // the accessed and dirty bits that a later page walk may have set in it.
