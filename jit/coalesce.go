@@ -60,13 +60,14 @@ type coalescer struct {
 	groups []accessGroup
 	regs   [17]value // the last is RBase
 	fresh  int32
+	closed int   // groups before this one take no more: the TLB is another behind STAC
 	inS2   int16 // the group whose addend is in s2, or -1
 }
 
 // planAccesses looks for groups in the region's instructions.
 func (t *translator) planAccesses(split bool) {
 	c := &t.co
-	c.plan, c.groups, c.next, c.inS2 = c.plan[:0], c.groups[:0], 0, -1
+	c.plan, c.groups, c.next, c.closed, c.inS2 = c.plan[:0], c.groups[:0], 0, 0, -1
 	for i := range c.regs {
 		c.regs[i] = value{origin: int32(i)}
 	}
@@ -145,7 +146,7 @@ func (c *coalescer) add(r ref, size int32, write bool) {
 // join puts an access into a group with room for it, or into a new one.
 func (c *coalescer) join(p *accessPlan, origin int32) {
 	lo, hi := p.disp, p.disp+int64(p.size)
-	for i := len(c.groups) - 1; i >= 0; i-- {
+	for i := len(c.groups) - 1; i >= c.closed; i-- {
 		q := &c.groups[i]
 		if q.origin != origin || p.write && !q.write || max(hi, q.hi)-min(lo, q.lo) > maxSpan {
 			continue
@@ -173,6 +174,8 @@ func (c *coalescer) step(g *ginst) {
 	}
 	sp := c.regs[x86.RSP]
 	switch x.Op {
+	case opStac, opClac, opPopf:
+		c.closed = len(c.groups)
 	case opPush, opCall:
 		move(x86.RSP, value{sp.origin, sp.disp - w})
 	case opPop:

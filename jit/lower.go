@@ -119,6 +119,7 @@ func (t *translator) refOf(g *ginst) ref {
 func (t *translator) instruction(g *ginst) bool {
 	x, e := &g.x, &g.e
 	if e.Class == decode.ClassSystem || x.Op == opPushf || x.Op == opPopf {
+		t.co.inS2 = -1
 		return t.systemInst(g)
 	}
 	switch e.Class {
@@ -127,6 +128,7 @@ func (t *translator) instruction(g *ginst) bool {
 	case decode.ClassStack:
 		return t.stack(g)
 	case decode.ClassString:
+		t.co.inS2 = -1
 		return t.stringInst(g)
 	}
 	switch {

@@ -31,9 +31,9 @@ const PageSize = 4096
 
 // Flags of a page of a Block.
 const (
-	PageDirty uint32 = 1 << iota // written since the flag was last cleared
-	PageCode                     // some engine holds decoded code of this page
-	PageStored                   // some engine's write TLB may hold this page
+	PageDirty  uint32 = 1 << iota // written since the flag was last cleared
+	PageCode                      // some engine holds decoded code of this page
+	PageStored                    // some engine's write TLB may hold this page
 )
 
 // MMIO is a device's window in guest-physical memory. off counts bytes from
