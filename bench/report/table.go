@@ -275,7 +275,7 @@ func (r *Report) afterword(w io.Writer, mark, bullet string) {
 			faster, slower := r.against(t)
 			if n := faster + len(slower); n > 0 {
 				fmt.Fprintf(w, "%s%s takes less than QEMU for %d of %d workloads", bullet, t, faster, n)
-				if len(slower) > 0 {
+				if len(slower) > 0 && len(slower) <= n/2 {
 					fmt.Fprintf(w, "; not for %s", strings.Join(slower, ", "))
 				}
 				fmt.Fprintln(w, ".")
