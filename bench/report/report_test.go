@@ -21,7 +21,7 @@ import (
 func example() *Report {
 	r := &Report{Started: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Metric: "cpu", Scale: 1, Rounds: 3, Command: "hotblock bench",
 		Host: Host{CPU: "A CPU", CPUs: 2}, Guest: "6.1", Cmdline: "quiet",
-		Targets:   []Target{{Name: "native", Kind: Native}, {Name: "q1", Kind: QEMU}, {Name: "q2", Kind: QEMU}, {Name: "jit", Kind: Hotblock}},
+		Targets:   []Target{{Name: "native", Kind: Native}, {Name: "q1", Kind: QEMU}, {Name: "q2", Kind: QEMU}, {Name: "jit", Kind: Hotblock, Command: "hotblock -accel jit"}},
 		Workloads: []Workload{{Name: "int/big", Class: "int", Real: true}, {Name: "int/even", Class: "int"}, {Name: "alu/bad|x", Class: "alu"}}}
 	add := func(w, t string, round int, cpu float64) {
 		r.Samples = append(r.Samples, Sample{Workload: w, Target: t, Round: round, Status: OK, CPU: cpu, Wall: 2 * cpu, Guest: 2.02 * cpu})
@@ -187,7 +187,7 @@ func TestUpdate(t *testing.T) {
 		t.Fatal(err)
 	}
 	first := read()
-	for _, want := range []string{"# Benchmarks\n", `hotblock bench -run '^int/big$'`, "](B.svg)", `| bad\|x |`} {
+	for _, want := range []string{"# Benchmarks\n", `hotblock bench -run '^int/big$' -accel jit`, "](B.svg)", `| bad\|x |`} {
 		if !strings.Contains(first, want) {
 			t.Errorf("no %q in\n%s", want, first)
 		}
