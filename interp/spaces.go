@@ -87,7 +87,7 @@ func (c *CPU) leaveSpace(pcid uint64) {
 		}
 	}
 	c.spaceClock++
-	*s = space{valid: true, pcid: pcid, used: c.spaceClock, entries: s.entries[:0], fetch: s.fetch[:0], ring: s.ring[:0], marks: c.codeMarks}
+	*s = space{valid: true, pcid: pcid, used: c.spaceClock, entries: s.entries[:0], fetch: s.fetch[:0], ring: s.ring[:0], marks: c.codeMarks, native: s.native}
 	for i := range c.sh.tlbs {
 		t := &c.sh.tlbs[i]
 		l := &t.filled[0]
@@ -119,7 +119,7 @@ func (c *CPU) leaveSpace(pcid uint64) {
 		}
 	}
 	if c.tr != nil {
-		s.native = c.tr.LeaveSpace()
+		s.native = c.tr.LeaveSpace(s.native)
 	}
 }
 

@@ -45,8 +45,9 @@ type Translator interface {
 	FlushPage(va uint64, large bool)
 	// LeaveSpace is called when the CPU leaves an address space, and returns what
 	// EnterSpace is given when it comes back and nothing has changed there; nil if it
-	// comes anew. Global pages stay.
-	LeaveSpace() any
+	// comes anew. Global pages stay. old is what an earlier call returned that is not
+	// needed any more, for its memory, or nil.
+	LeaveSpace(old any) any
 	EnterSpace(saved any)
 	// Poke says that the pending word was set. It may be called from any
 	// goroutine.

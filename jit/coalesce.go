@@ -314,7 +314,7 @@ func (t *translator) check(r ref, size int32, write, live bool, before, span int
 // split goes on in the split form of a site's region, and returns the host offset
 // there. The site will go there by itself from now on.
 func (e *Engine) split(s *site) (target int32, ok bool) {
-	r := s.region
+	r := e.owner(s)
 	if r.dead {
 		return 0, false
 	}

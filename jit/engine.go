@@ -260,12 +260,12 @@ func (e *Engine) kill(r *region) {
 	e.epoch++
 	r.page.Untranslate(uint64(r.off), r.entry)
 	for _, id := range r.in {
-		if s := &e.sites[id]; s.linked == r && !s.region.dead {
+		if s := &e.sites[id]; s.linked == r.entry && !e.owner(s).dead {
 			e.patch(s.retry, s.stub)
 			if s.gen != 0 {
 				e.putGen(s, neverGen)
 			}
-			s.linked = nil
+			s.linked = 0
 		}
 	}
 	for _, j := range r.jumps {
@@ -420,7 +420,7 @@ func (e *Engine) Run(entry uint64) {
 // if the region uses them.
 func (e *Engine) retry() (ip uint64, interpret bool) {
 	s := &e.sites[e.sh.Site]
-	if s.region.vec {
+	if e.owner(s).vec {
 		e.call(e.enterVec, e.resume)
 	} else {
 		e.call(e.enter, e.resume)
@@ -457,7 +457,7 @@ func (e *Engine) exit() (ip uint64, interpret bool) {
 		return e.faultIP(), true
 	}
 	s := &e.sites[x.Site]
-	v := s.region.variant
+	v := e.owner(s).variant
 	ip = x.RBase + uint64(int64(int32(s.goff)))
 	if v&interp.Variant64 == 0 {
 		ip = uint64(uint32(ip))
@@ -522,11 +522,11 @@ func (e *Engine) region() *region {
 // link makes an edge lead directly to a region.
 func (e *Engine) link(id uint32, r *region) {
 	s := &e.sites[id]
-	if s.region.dead {
+	if e.owner(s).dead {
 		return
 	}
 	e.patch(s.retry, r.direct)
-	s.linked = r
+	s.linked = r.entry
 	r.in = append(r.in, id)
 	e.stats.Links++
 }
@@ -597,3 +597,6 @@ func (s *Stats) Fprint(w io.Writer) {
 		fmt.Fprintf(w, "  %10d %s\n", c.n, c.name)
 	}
 }
+
+// owner is the region of a site.
+func (e *Engine) owner(s *site) *region { return e.regions[s.region] }

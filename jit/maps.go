@@ -96,14 +96,14 @@ func (t *translator) farEdge(goff uint32) {
 // stays.
 func (e *Engine) linkFar(id uint32, r *region, rbase uint64) {
 	s := &e.sites[id]
-	if s.region.dead || s.region.variant != r.variant {
+	if e.owner(s).dead || e.owner(s).variant != r.variant {
 		return // RBase would not be what a granule of another size has
 	}
 	e.setGen(s, rbase)
 	e.relied(e.cpu.RIP, r.variant)
-	if s.linked != r {
+	if s.linked != r.entry {
 		e.patch(s.retry, r.direct)
-		s.linked = r
+		s.linked = r.entry
 		r.in = append(r.in, id)
 		e.stats.Links++
 	}
@@ -111,7 +111,7 @@ func (e *Engine) linkFar(id uint32, r *region, rbase uint64) {
 
 // setGen makes a site hold for the present generation and RBase.
 func (e *Engine) setGen(s *site, rbase uint64) {
-	e.putGen(s, -(e.sh.MapGen[kind(s.region.variant)] + rbase))
+	e.putGen(s, -(e.sh.MapGen[kind(e.owner(s).variant)] + rbase))
 }
 
 func (e *Engine) putGen(s *site, v uint64) {
@@ -122,11 +122,11 @@ func (e *Engine) putGen(s *site, v uint64) {
 func (e *Engine) recheck(s *site, ip uint64) bool {
 	va := ip&^(pageSize-1) + pageSize
 	p := e.cpu.CodePageAt(va)
-	if p == nil || p != s.region.page2 || s.region.dead {
+	if p == nil || p != e.owner(s).page2 || e.owner(s).dead {
 		return false
 	}
 	e.setGen(s, e.sh.RBase)
-	e.relied(va, s.region.variant)
+	e.relied(va, e.owner(s).variant)
 	return true
 }
 
@@ -164,7 +164,7 @@ func (e *Engine) newMap(kind int) {
 	if e.lastGen += firstGen; e.lastGen == 0 {
 		// The numbers are used up: none must be met again.
 		for i := range e.sites {
-			if s := &e.sites[i]; s.gen != 0 && !s.region.dead {
+			if s := &e.sites[i]; s.gen != 0 && !e.owner(s).dead {
 				e.putGen(s, neverGen)
 			}
 		}
@@ -215,8 +215,12 @@ type savedJump struct {
 }
 
 // LeaveSpace implements interp.Translator.
-func (e *Engine) LeaveSpace() any {
-	s := &savedSpace{gen: e.sh.MapGen[0], epoch: e.epoch, m: e.maps[0]}
+func (e *Engine) LeaveSpace(old any) any {
+	s, _ := old.(*savedSpace)
+	if s == nil {
+		s = &savedSpace{}
+	}
+	s.gen, s.epoch, s.m, s.jumps = e.sh.MapGen[0], e.epoch, e.maps[0], s.jumps[:0]
 	for i := range e.filled {
 		for _, n := range e.filled[i][0] {
 			if j := e.sh.jump[i][n]; j.ntag != invalidJump {

@@ -58,13 +58,13 @@ type site struct {
 	write   bool
 	grouped bool // miss: the check is for a group, of which size is the span
 	size    int16
-	undo    int8 // what to add to RSP where the target of an indirect jump faults
-	region  *region
+	undo    int8   // what to add to RSP where the target of an indirect jump faults
+	region  int32  // index into Engine.regions
 	goff    uint32 // guest offset in the granule: of the instruction; of an edge, of the target
 	retry   int32  // miss: host offset of the check; edge: of the displacement to patch, or -1
 	stub    int32  // edge: host offset of the stub
 	gen     int32  // host offset of a generation to compare MapGen with, or 0
-	linked  *region
+	linked  uint64 // entry of the region that an edge leads to, or 0
 	ref     ref
 }
 
@@ -285,7 +285,7 @@ func (t *translator) emit() {
 
 // newSite makes a site of the region and returns its index.
 func (t *translator) newSite(s site) uint32 {
-	s.region = t.r
+	s.region = int32(len(t.e.regions))
 	t.e.sites = append(t.e.sites, s)
 	return uint32(len(t.e.sites) - 1)
 }
