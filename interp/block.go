@@ -504,6 +504,9 @@ func (c *CPU) decodeOp(p *codePage, off uint64, x *decode.Inst) (o Op, ends bool
 		// execution gets so far.
 		return Op{fn: opCross, off: uint16(off), len: uint8(mmu.PageSize - off)}, true
 	}
+	if err != nil {
+		p.markUsed(off, decode.MaxLen) // any of them, changed, may make it an instruction
+	}
 	return c.makeOp(x, err, uint16(off))
 }
 

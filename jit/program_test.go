@@ -80,6 +80,7 @@ type label int
 type fixup struct {
 	pos, size, tail int
 	abs             bool
+	neg             bool // add minus the label's address
 	to              label
 	add             uint64
 }
@@ -168,9 +169,17 @@ func (p *program) defineFlags() {
 	if p.undef != 0 {
 		r := uint8(p.IntN(p.registers()))
 		p.emit(p.rexed(r, 0x83, 0xf8|r&7, byte(p.Uint32()))) // cmp r, imm8
-		p.elems[len(p.elems)-1].stays = true
-		p.undef = 0
+		p.setUndef(0)
 	}
+}
+
+// setUndef says which flags are undefined after the last element. One that gives a
+// value to some stays.
+func (p *program) setUndef(f uint16) {
+	if p.undef&^f != 0 {
+		p.elems[len(p.elems)-1].stays = true
+	}
+	p.undef = f
 }
 
 // target is an address in the window, for an access of size bytes.
@@ -332,7 +341,7 @@ func (p *program) tryInstruction(e *decode.Encoding) bool {
 			p.emit(b)
 		}
 		p.emit(code)
-		p.undef = p.undef&^eff.FlagsWritten | eff.FlagsUndefined&arith | eff.FlagsMaybe&arith
+		p.setUndef(p.undef&^eff.FlagsWritten | eff.FlagsUndefined&arith | eff.FlagsMaybe&arith)
 		return true
 	}
 	return false
@@ -352,10 +361,10 @@ func (p *program) pointer() {
 		p.emit(p.movImm(r, p.target(16)))
 	case 1: // add r, imm8
 		p.emit(p.rexed(r, 0x83, 0xc0|rr, byte(p.Uint32())))
-		p.undef = 0
+		p.setUndef(0)
 	case 2: // sub r, imm8
 		p.emit(p.rexed(r, 0x83, 0xe8|rr, byte(p.Uint32())))
-		p.undef = 0
+		p.setUndef(0)
 	case 3: // lea r, [r + disp8]
 		b := []byte{0x8d, 0x40 | rr<<3 | rr}
 		if rr == 4 {
@@ -375,7 +384,7 @@ func (p *program) pointer() {
 		p.emit(b)
 	default: // inc r
 		p.emit(p.rexed(r, 0xff, 0xc0|rr))
-		p.undef &= x86.FlagCF
+		p.setUndef(p.undef & x86.FlagCF)
 	}
 }
 
@@ -420,7 +429,7 @@ func (p *program) loopTo(to label) {
 		cc = 0x89 // jns
 	}
 	p.emit(append(b, 0x0f, cc, 0, 0, 0, 0), fixup{pos: len(b) + 2, size: 4, to: to})
-	p.undef = 0
+	p.setUndef(p.undef & x86.FlagCF)
 }
 
 // call adds a call of some form.
@@ -501,7 +510,7 @@ func (p *program) remap() {
 		}
 		c = append(c, 1<<p.IntN(2))
 		p.emit(append(c, invlpg(a)...))
-		p.undef = x86.FlagAF
+		p.setUndef(x86.FlagAF)
 		return
 	}
 	c := abs([]byte{0x8b}, r, pte(a))
@@ -645,6 +654,9 @@ func (p *program) assemble(keep []bool, seed uint64) (code []byte, at map[label]
 		b := slices.Clone(e.code)
 		for _, f := range e.fix {
 			v := at[f.to] + f.add
+			if f.neg {
+				v = f.add - at[f.to]
+			}
 			if !f.abs {
 				v -= where[i] + uint64(f.pos+f.size+f.tail)
 				if f.size == 1 && v != uint64(int64(int8(v))) {
@@ -731,6 +743,9 @@ func (g *guest) runProgram(p *program, code []byte, at map[label]uint64) (out ou
 		ev := fmt.Sprintf("%d error %#x at %#x RSP %#x CR2 %#x registers %x", t.vec, t.err, t.rip, t.rsp, t.cr2, h)
 		if *programSeed != 0 {
 			ev += fmt.Sprintf(" %x", g.cpu.R[:16])
+			if o := t.rip - progCode; o < progPages*pageSize-16 {
+				ev += fmt.Sprintf(" code % x", b[guestCode+o:][:16])
+			}
 		}
 		out.events = append(out.events, ev)
 		if len(out.events) > 400 {
@@ -866,7 +881,7 @@ func (r *programRig) compare(p *program, keep []bool) string {
 			}
 		}
 		undefined := uint64(0)
-		if want.end.rip != at[p.resume[len(p.resume)-1]]+1 {
+		if want.end.vec != x86.ExcBP || want.end.rip != at[p.resume[len(p.resume)-1]]+1 {
 			undefined = arith
 		}
 		out.WriteString(differences(ref, g, &want.end, &got.end, undefined))
@@ -879,26 +894,21 @@ func (r *programRig) compare(p *program, keep []bool) string {
 	return ""
 }
 
-// check runs a program and, if the guests differ, finds a shorter one.
-func (r *programRig) check(t *testing.T, seed uint64) {
-	p := generate(seed)
-	p.Fill()
-	keep := slices.Repeat([]bool{true}, len(p.elems))
-	msg := r.compare(p, keep)
+// shorten compares a program and, if the guests differ, finds fewer elements with
+// which they still do.
+func (r *programRig) shorten(p *program) (keep []bool, msg string) {
+	keep = slices.Repeat([]bool{true}, len(p.elems))
+	msg = r.compare(p, keep)
 	if msg == "" {
-		return
+		return keep, ""
 	}
 	start := time.Now()
 	for n := len(keep) / 2; n > 0; n /= 2 {
 		for again := true; again && time.Since(start) < 20*time.Second; {
 			again = false
 			for i := 0; i < len(keep); i += n {
-				j := min(i+n, len(keep))
-				if !slices.Contains(keep[i:j], true) {
-					continue
-				}
 				try := slices.Clone(keep)
-				for k := i; k < j; k++ {
+				for k := i; k < min(i+n, len(keep)); k++ {
 					try[k] = p.elems[k].stays
 				}
 				if slices.Equal(try, keep) {
@@ -910,21 +920,21 @@ func (r *programRig) check(t *testing.T, seed uint64) {
 			}
 		}
 	}
+	return keep, msg
+}
+
+// listing disassembles a program.
+func (p *program) listing(keep []bool) string {
 	code, at, _ := p.assemble(keep, p.Seed)
 	var out strings.Builder
-	mode := 64
+	mode, m := 64, decode.Mode64
 	if p.mode.compat {
-		mode = 32
+		mode, m = 32, decode.Mode32
 	}
-	pos := at[0]
-	for len(code) > 0 {
+	for pos := at[0]; len(code) > 0; {
 		in, err := x86asm.Decode(code, mode)
 		n := max(in.Len, 1)
 		var x decode.Inst
-		m := decode.Mode64
-		if p.mode.compat {
-			m = decode.Mode32
-		}
 		if decode.Decode(append(slices.Clone(code), make([]byte, 16)...), m, &x) == nil {
 			n = min(int(x.Len), len(code))
 		}
@@ -936,7 +946,16 @@ func (r *programRig) check(t *testing.T, seed uint64) {
 		code = code[n:]
 		pos += uint64(n)
 	}
-	t.Errorf("program %d, %+v, pointers %d, differs on %s\n%s", seed, p.mode, p.ptrs, msg, out.String())
+	return out.String()
+}
+
+// check generates a program and compares it.
+func (r *programRig) check(t *testing.T, seed uint64) {
+	p := generate(seed)
+	p.Fill()
+	if keep, msg := r.shorten(p); msg != "" {
+		t.Errorf("program %d, %+v, pointers %d, differs on %s\n%s", seed, p.mode, p.ptrs, msg, p.listing(keep))
+	}
 }
 
 // run checks programs.

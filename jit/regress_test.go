@@ -57,3 +57,24 @@ func TestRegressions(t *testing.T) {
 		})
 	}
 }
+
+// TestUndefinedBecomesDefined has an undefined instruction run, and then its second
+// byte changed. The interpreter did not see the change.
+func TestUndefinedBecomesDefined(t *testing.T) {
+	g := newGuest(t, nil)
+	g.mapPage(progCode, guestCode|7)
+	copy(g.ram.Bytes[guestCode:], []byte{0x0f, 0x04, 0xc0, 0xcc})                                                       // nothing; int3
+	copy(g.ram.Bytes[guestCode+0x100:], []byte{0xc6, 0x05, 0xfa, 0xfe, 0xff, 0xff, 0x1f, 0xe9, 0xf4, 0xfe, 0xff, 0xff}) // mov byte [1], 0x1f; jmp 0
+	s := g.base
+	guestMode{cpl: 3}.segments(&s, 0, 0)
+	for _, c := range []struct {
+		start uint64
+		vec   int
+		rip   uint64
+	}{{progCode, x86.ExcUD, progCode}, {progCode + 0x100, x86.ExcBP, progCode + 4}} {
+		s.RIP = c.start
+		if tr := g.run(&s, 2); tr.vec != c.vec || tr.rip != c.rip {
+			t.Errorf("from %#x: %v", c.start, &tr)
+		}
+	}
+}
