@@ -28,12 +28,13 @@ type Engine struct {
 	hostAVX          bool
 
 	// Host offsets in the arena.
-	enter, enterVec, fault, loadVec int32
-	stubs                           [numSites]int32
-	firstRegion                     int
-	used                            int
+	enter, enterVec, fault, loadVec, nowhere int32
+	stubs                                    [numSites]int32
+	firstRegion                              int
+	used                                     int
 
 	sites   []site
+	noJump  jumpEntry // an entry of a jump cache that leads to no region
 	regions []*region // by rising address
 	t       translator
 	filled  [jumpCaches][2][]uint32 // entries of the jump caches that may be valid: of local pages, and of global ones
@@ -100,13 +101,15 @@ func New(c *interp.CPU, cfg Config) (*Engine, error) {
 	x.HostMXCSR = 0x1f80
 	x.MapGen = [2]uint64{firstGen, firstGen}
 	e.lastGen = firstGen
-	for i := range e.sh.jump {
-		for n := range e.sh.jump[i] {
-			e.sh.jump[i][n].ntag = invalidJump
-		}
-	}
 	e.stats.Callouts = make([]uint64, decode.NumOps())
 	e.makeStubs()
+	e.noSites()
+	e.noJump = jumpEntry{invalidJump, uint64(arena.Base) + uint64(e.nowhere)}
+	for i := range e.sh.jump {
+		for n := range e.sh.jump[i] {
+			e.sh.jump[i][n] = e.noJump
+		}
+	}
 	frame.FaultExit = arena.Base + uintptr(e.fault)
 	c.SetTranslator(e, cfg.Threshold, framePtr(frame), &frame.Pending, &x.IntWaiting)
 	return e, nil
@@ -270,14 +273,22 @@ func (e *Engine) kill(r *region) {
 	}
 	for _, j := range r.jumps {
 		if je := &e.sh.jump[j>>16][j&0xffff]; je.host-uint64(e.arena.Base)-uint64(r.host) < uint64(r.end-r.host) {
-			je.ntag = invalidJump
+			*je = e.noJump
 		}
 	}
 	r.in, r.jumps = nil, nil
 }
 
-// invalidJump is a tag that no address matches: minus a non-canonical address.
-const invalidJump = 1 << 63
+// invalidJump is the tag of an entry that leads to no region. There is no tag that
+// no address matches, as a guest may jump to any number; this one is for address 1,
+// and such an entry leads to a stub that leaves as from a site, number 0.
+const invalidJump = ^uint64(0)
+
+// noSites forgets all sites but number 0.
+func (e *Engine) noSites() {
+	clear(e.sites)
+	e.sites = append(e.sites[:0], site{kind: siteIndirect, region: &region{variant: interp.Variant64, dead: true}})
+}
 
 // flush forgets all translations.
 func (e *Engine) flush() {
@@ -290,8 +301,7 @@ func (e *Engine) flush() {
 		}
 	}
 	e.regions = e.regions[:0]
-	clear(e.sites)
-	e.sites = e.sites[:0]
+	e.noSites()
 	for i := range e.filled {
 		e.flushJump(i, true)
 	}
@@ -313,7 +323,7 @@ func (e *Engine) flushJump(i int, all bool) {
 			break
 		}
 		for _, n := range e.filled[i][k] {
-			e.sh.jump[i][n].ntag = invalidJump
+			e.sh.jump[i][n] = e.noJump
 		}
 		e.filled[i][k] = e.filled[i][k][:0]
 	}

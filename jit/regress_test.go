@@ -42,6 +42,11 @@ func TestRegressions(t *testing.T) {
 		// A reserved bit of MXCSR that some hosts have.
 		{"ldmxcsr [rbx]", false, []byte{0x0f, 0xae, 0x13}, mxcsr},
 		{"vldmxcsr [rbx]", false, []byte{0xc5, 0xf8, 0xae, 0x13}, mxcsr},
+		// Invalid entries of the jump cache had a tag that this address matched, and
+		// led to the host's address 0.
+		{"jmp rax, to 1<<63", false, []byte{0xff, 0xe0}, func(d *diffPair, s *native.State) { s.GPR[x86.RAX] = 1 << 63 }},
+		{"jmp rax, to 1", false, []byte{0xff, 0xe0}, func(d *diffPair, s *native.State) { s.GPR[x86.RAX] = 1 }},
+		{"jmp eax, to 1", true, []byte{0xff, 0xe0}, func(d *diffPair, s *native.State) { s.GPR[x86.RAX] = 1 }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := newDiffPair(t, 1, guestMode{cpl: 3, compat: c.compat}, diffConfig())

@@ -77,6 +77,12 @@ func (e *Engine) makeStubs() {
 		a.patchRel32(a.jmp(), common)
 	}
 
+	// Nowhere: what an invalid entry of a jump cache leads to.
+	e.nowhere = int32(a.pos())
+	a.byte(0x68) // push imm32
+	a.imm32(0)
+	a.patchRel32(a.jmp(), int(e.stubs[siteIndirect]))
+
 	// Fault: where the signal handler goes on after a fault of translated code.
 	e.fault = int32(a.pos())
 	a.storeImm32(gs(offReason), int32(reasonFault))

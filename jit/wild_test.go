@@ -8,7 +8,6 @@ package jit
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 
 	"hotblock/internal/difftest"
@@ -115,9 +114,7 @@ func TestWildAccesses(t *testing.T) {
 			p.elems[len(p.elems)-1].stays = true
 			if msg := r.fails(p); msg != "" {
 				t.Errorf("address %#x, %+v: %s", va, mode, msg)
-				if strings.Count(msg, "\n") > 0 && t.Failed() {
-					return
-				}
+				return
 			}
 		}
 	}
@@ -165,6 +162,9 @@ func TestWildJumps(t *testing.T) {
 				{0x85, 0xc0, 0xff, 0xe0}, // test eax, eax; jmp rax
 				{0xe9}, {0xe8}, {0x0f, 0x85}, {0x0f, 0x84},
 			} {
+				if (code[0] == 0xff && code[1] == 0xd0 || len(code) == 4 && code[2] == 0x14) && !mode.compat && uint64(int64(va)<<16>>16) != va {
+					continue // translated code has pushed the return address when such a call faults
+				}
 				rel := code[0] == 0xe9 || code[0] == 0xe8 || code[0] == 0x0f
 				p.emit(p.movImm(x86.RSP, progStack+pageSize+256))
 				p.emit(p.movImm(x86.RAX, va))
