@@ -129,6 +129,9 @@ func differences(ref, jit *guest, a, b *trap, undefined uint64) string {
 		differ("x87 status %#x control %#x tags %#x registers %x %x\n\ttranslated  %#x control %#x tags %#x registers %x %x",
 			c.FSW, c.FCW, c.FTW, c.FPFrac, c.FPExp, j.FSW, j.FCW, j.FTW, j.FPFrac, j.FPExp)
 	}
+	if c.CR0 != j.CR0 || c.CR3 != j.CR3 || c.CR4 != j.CR4 || c.KernelGSBase != j.KernelGSBase {
+		differ("CR0 %#x CR3 %#x CR4 %#x KernelGSBase %#x, translated %#x %#x %#x %#x", c.CR0, c.CR3, c.CR4, c.KernelGSBase, j.CR0, j.CR3, j.CR4, j.KernelGSBase)
+	}
 	for i := range c.Seg {
 		if c.Seg[i].Base != j.Seg[i].Base || i != x86.CS && i != x86.SS && c.Seg[i] != j.Seg[i] {
 			differ("segment %d %+v, translated %+v", i, c.Seg[i], j.Seg[i])

@@ -29,6 +29,7 @@ const (
 	guestGDT    = 0x41000
 	guestTSS    = 0x42000
 	guestStubs  = 0x43000 // 16 bytes for each vector
+	guestCalls  = 0x44000 // where SYSCALL goes
 	guestStack  = 0x46000 // end of the stack of exceptions
 	guestCode   = 0x100000
 	guestData   = 0x200000

@@ -528,6 +528,77 @@ func (p *program) remap() {
 	p.emit(c)
 }
 
+// system adds what is between plain instructions and the interpreter's business:
+// flags and the instructions that change them, returns from interrupts, system
+// calls, and, at CPL 0, control registers that decide what other code may do.
+func (p *program) system() {
+	free := func(regs ...uint8) bool {
+		for _, r := range regs {
+			if p.reserved>>r&1 != 0 {
+				return false
+			}
+		}
+		return true
+	}
+	p.defineFlags()
+	switch n := p.IntN(12); {
+	case n < 3: // pushf; xor [rsp], flags; popf
+		flags := uint32(arith)
+		for _, f := range []uint32{x86.FlagDF, x86.FlagIF, x86.FlagAC, x86.FlagNT, x86.FlagID, x86.FlagTF, x86.FlagRF} {
+			if p.IntN(6) == 0 {
+				flags |= f
+			}
+		}
+		b := append([]byte{0x9c}, p.rexed(0, 0x81, 0x34, 0x24)...)
+		b = binary.LittleEndian.AppendUint32(b, p.Uint32()&flags)
+		p.emit(append(b, 0x9d))
+	case n == 3:
+		p.emit([]byte{0x9c, 0x58 | p.regs8()}) // pushf; pop r
+	case n == 4:
+		p.emit([]byte{[]byte{0xfa, 0xfb, 0xfc, 0xfc, 0xfd}[p.IntN(5)]}) // cli, sti, cld, std
+	case n == 5 && p.wide() && p.mode.cpl == 3 && free(x86.RCX, x86.R11):
+		p.emit([]byte{0x0f, 0x05}) // syscall
+	case n == 6 && p.wide() && free(x86.RAX): // iretq to what follows
+		ss, cs := byte(selData), byte(selCode64)
+		if p.mode.cpl == 3 {
+			ss, cs = selUserDS, selUser64
+		}
+		p.emit([]byte{0x48, 0x89, 0xe0, 0x6a, ss, 0x50, 0x9c, 0x6a, cs, 0x48, 0x8d, 0x05, 3, 0, 0, 0, 0x50, 0x48, 0xcf})
+	case n == 7 && p.wide(): // {rd,wr}{fs,gs}base
+		r := p.reg()
+		b := []byte{0xf3, 0x48 | r>>3, 0x0f, 0xae, 0xc0 | byte(p.IntN(2))<<3 | r&7}
+		if p.IntN(4) == 0 {
+			m := p.movImm(r, progBases[p.IntN(2)])
+			p.emit(append(m, 0xf3, 0x48|r>>3, 0x0f, 0xae, 0xd0|byte(p.IntN(2))<<3|r&7))
+			return
+		}
+		p.emit(b)
+	case n == 8 && p.mode.cpl == 0: // clac, stac
+		p.emit([]byte{0x0f, 0x01, 0xca | byte(p.IntN(2))})
+	case n == 9 && p.mode.cpl == 0 && p.wide():
+		p.emit([]byte{0x0f, 0x01, 0xf8}) // swapgs
+	case n == 10 && p.mode.cpl == 0 && free(x86.RAX): // flip CR0.TS, or CR4.OSXSAVE, OSFXSR or SMAP
+		cr, bit := byte(0xe0), []uint32{x86.CR4OSXSAVE, x86.CR4OSFXSR, x86.CR4SMAP, x86.CR4OSXMMEXCPT}[p.IntN(4)]
+		if p.IntN(2) == 0 {
+			cr, bit = 0xc0, x86.CR0TS
+		}
+		b := append([]byte{0x0f, 0x20, cr}, p.rexed(0, 0x35)...)
+		p.emit(append(binary.LittleEndian.AppendUint32(b, bit), 0x0f, 0x22, cr))
+		p.setUndef(x86.FlagAF)
+	case n == 11 && p.mode.cpl == 0:
+		p.emit([]byte{0x0f, 0x06}) // clts
+	}
+}
+
+// regs8 is one of the first eight registers that may be written.
+func (p *program) regs8() byte {
+	for {
+		if r := p.reg(); r < 8 {
+			return r
+		}
+	}
+}
+
 // generate makes a program.
 func generate(seed uint64) *program {
 	s := difftest.New(seed, progWindow)
@@ -571,6 +642,8 @@ func generate(seed uint64) *program {
 				p.modify()
 			case r == 7 && p.mode.cpl == 0:
 				p.remap()
+			case r == 12:
+				p.system()
 			case r < 11: // over some instructions
 				l := p.newLabel()
 				p.defineFlags()
@@ -838,6 +911,11 @@ func newProgramRig(t testing.TB, configs ...string) *programRig {
 		g.mapPage(progFirst, physFirst|7)
 		g.mapPage(progLast, physFirst+pageSize|7)
 		g.mapPage(progLast&0xffffffff, physFirst+pageSize|7)
+		// System calls return at once.
+		copy(g.ram.Bytes[guestCalls:], []byte{0x0f, 0x01, 0xf8, 0x0f, 0x01, 0xf8, 0x48, 0x0f, 0x07}) // swapgs twice; sysretq
+		g.base.LSTAR, g.base.STAR, g.base.FMASK = guestCalls, selCode64<<32|selUser32<<48, 0x47700
+		g.base.CR4 |= x86.CR4FSGSBASE
+		g.base.KernelGSBase = progBases[0]
 		g.tables = bytes.Clone(g.ram.Bytes[:guestIDT])
 		for i := range g.rom.Bytes {
 			g.rom.Bytes[i] = byte(i * 7)
