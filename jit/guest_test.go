@@ -23,19 +23,20 @@ import (
 
 // Physical memory.
 const (
-	guestRAM    = 8 << 20
-	guestTables = 0x1000 // of pages, up to guestIDT
-	guestIDT    = 0x40000
-	guestGDT    = 0x41000
-	guestTSS    = 0x42000
-	guestStubs  = 0x43000 // 16 bytes for each vector
-	guestCalls  = 0x44000 // where SYSCALL goes
-	guestStack  = 0x46000 // end of the stack of exceptions
-	guestCode   = 0x100000
-	guestData   = 0x200000
-	guestMMIO   = 0x1000000
-	guestROM    = 0x1001000
-	guestHole   = 0x1002000 // nothing is there
+	guestRAM       = 8 << 20
+	guestTables    = 0x1000 // of pages, up to guestTablesEnd
+	guestTablesEnd = 0x36000
+	guestIDT       = 0x40000
+	guestGDT       = 0x41000
+	guestTSS       = 0x42000
+	guestStubs     = 0x43000 // 16 bytes for each vector
+	guestCalls     = 0x44000 // where SYSCALL goes
+	guestStack     = 0x46000 // end of the stack of exceptions
+	guestCode      = 0x100000
+	guestData      = 0x200000
+	guestMMIO      = 0x1000000
+	guestROM       = 0x1001000
+	guestHole      = 0x1002000 // nothing is there
 )
 
 // Selectors, as the guest's GDT has them.
@@ -232,7 +233,7 @@ func (g *guest) mapPage(va, pte uint64) {
 		}
 		v := le.Uint64(e)
 		if v == 0 {
-			if g.next == guestIDT {
+			if g.next == guestTablesEnd {
 				panic("no memory for page tables")
 			}
 			v = g.next | 7

@@ -108,8 +108,8 @@ type program struct {
 	undef    uint16 // flags that are undefined here
 	patches  []label
 	st       native.State
-	nGo      int // labels to go on at after a wild jump
-	resume   []label
+	resume   []label // where to go on after a wild jump; the last is the end
+	prepare  func(g *guest, s *x86.State)
 }
 
 func (p *program) newLabel() label { p.labels++; return p.labels }
@@ -417,6 +417,7 @@ func (p *program) branchTo(to label) {
 
 // loopTo adds a jump back that is taken a limited number of times in all.
 func (p *program) loopTo(to label) {
+	p.defineFlags() // DEC leaves CF
 	at := uint32(progCount + 8*p.counters)
 	p.counters++
 	b := []byte{0xff, 0x0c, 0x25, 0, 0, 0, 0} // dec dword [at]
@@ -800,6 +801,9 @@ func (g *guest) runProgram(p *program, code []byte, at map[label]uint64) (out ou
 		}
 	}
 	s.RIP = at[0]
+	if p.prepare != nil {
+		p.prepare(g, &s)
+	}
 	last := at[p.resume[len(p.resume)-1]]
 	resumed := 0
 	inCode := func(rip uint64) bool { return rip-progCode < progPages*pageSize }
