@@ -82,6 +82,15 @@ type Guest struct {
 // is stopped when the test ends.
 func Start(t testing.TB, cfg *machine.Config) *Guest {
 	t.Helper()
+	g := Prepare(t, cfg)
+	g.Run()
+	return g
+}
+
+// Prepare is Start but for the running, which Run does then; M may be changed
+// before.
+func Prepare(t testing.TB, cfg *machine.Config) *Guest {
+	t.Helper()
 	g := &Guest{t: t, con: &console{more: make(chan struct{}, 1)}, done: make(chan struct{})}
 	cfg.Serial = []chardev.Spec{{}}
 	cfg.Host.Serial = []chardev.Backend{g.con}
@@ -90,19 +99,23 @@ func Start(t testing.TB, cfg *machine.Config) *Guest {
 		t.Fatal(err)
 	}
 	g.M = m
+	return g
+}
+
+// Run runs the machine that Prepare made.
+func (g *Guest) Run() {
 	ctx, stop := context.WithCancel(context.Background())
 	g.stop = stop
 	go func() {
-		g.exit, g.err = m.Run(ctx)
+		g.exit, g.err = g.M.Run(ctx)
 		close(g.done)
 	}()
-	t.Cleanup(func() {
+	g.t.Cleanup(func() {
 		stop()
 		<-g.done
-		m.Close()
-		m.Board.Free()
+		g.M.Close()
+		g.M.Board.Free()
 	})
-	return g
 }
 
 // Debian returns the configuration of Debian's kernel of a flavour (cloud or
