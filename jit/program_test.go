@@ -110,6 +110,7 @@ type program struct {
 	st       native.State
 	resume   []label // where to go on after a wild jump; the last is the end
 	prepare  func(g *guest, s *x86.State)
+	runsData bool // data may be executed; it would use flags that are undefined
 }
 
 func (p *program) newLabel() label { p.labels++; return p.labels }
@@ -764,6 +765,9 @@ func (g *guest) runProgram(p *program, code []byte, at map[label]uint64) (out ou
 		if e != 0 {
 			// Accessed and dirty from the start: processors may be early with that.
 			e |= 0x60
+			if !p.runsData {
+				e |= 1 << 63
+			}
 		}
 		g.mapPage(progWindow+uint64(i)*pageSize, e)
 	}
@@ -910,11 +914,11 @@ func newProgramRig(t testing.TB, configs ...string) *programRig {
 		g.mapPage(progTable, g.pte(progWindow)&^(pageSize-1)|7)
 		g.mapPage(progCount, physCount|7)
 		for i := uint64(0); i < 2; i++ {
-			g.mapPage(progStack+i*pageSize, physStack+i*pageSize|7)
+			g.mapPage(progStack+i*pageSize, physStack+i*pageSize|7|1<<63)
 		}
-		g.mapPage(progFirst, physFirst|7)
-		g.mapPage(progLast, physFirst+pageSize|7)
-		g.mapPage(progLast&0xffffffff, physFirst+pageSize|7)
+		g.mapPage(progFirst, physFirst|7|1<<63)
+		g.mapPage(progLast, (physFirst+pageSize)|7|1<<63)
+		g.mapPage(progLast&0xffffffff, (physFirst+pageSize)|7|1<<63)
 		// System calls return at once.
 		copy(g.ram.Bytes[guestCalls:], []byte{0x0f, 0x01, 0xf8, 0x0f, 0x01, 0xf8, 0x48, 0x0f, 0x07}) // swapgs twice; sysretq
 		g.base.LSTAR, g.base.STAR, g.base.FMASK = guestCalls, selCode64<<32|selUser32<<48, 0x47700

@@ -129,6 +129,9 @@ func TestWildJumps(t *testing.T) {
 		copy(g.rom.Bytes[pageSize-4:], []byte{0x90, 0x90, 0x48, 0xb8}) // the start of a mov rax, imm64
 		g.mapPage(1<<47-pageSize, guestROM|5)
 		g.mapPage(1<<47-2*pageSize, guestROM|5)
+		g.mapPage(progFirst, physFirst|7)
+		g.mapPage(progLast, (physFirst+pageSize)|7)
+		g.mapPage(progLast&0xffffffff, (physFirst+pageSize)|7)
 		g.tables = append(g.tables[:0:0], g.ram.Bytes[:guestIDT]...)
 	}
 	var targets []uint64
@@ -147,6 +150,7 @@ func TestWildJumps(t *testing.T) {
 				va &= 0xffffffff
 			}
 			p := newSnippet(mode, va)
+			p.runsData = true
 			end := p.newLabel()
 			p.resume = nil
 			top := p.newLabel()
