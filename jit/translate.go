@@ -108,6 +108,8 @@ type ref struct {
 	scale       uint8
 	seg         uint8 // x86.FS or x86.GS, or 0 for a base of zero
 	bits        uint8 // width of the sum before the segment base is added: 64 or 32
+	bit         uint8 // of a bit string: 1 + the register with the offset in bits; else 0
+	bitSize     uint8 // and the size of the word that is accessed
 	disp        int64
 }
 
