@@ -72,7 +72,7 @@ func (t *translator) canDo(g *ginst) bool {
 		case opJmp, opCall, opRet:
 			return x.OpSize == word
 		}
-		return isJcc(x) && (t.wide || x.OpSize == 4)
+		return (isJcc(x) || isLoop(x)) && (t.wide || x.OpSize == 4)
 	case decode.ClassStack:
 		switch x.Op {
 		case opPush:
@@ -373,6 +373,10 @@ func (t *translator) branch(g *ginst) bool {
 			return true // it goes to the next instruction in any case
 		}
 		t.jccInst(g, next+uint32(x.Imm))
+		return true
+	}
+	if isLoop(x) {
+		t.loopInst(g, next+uint32(x.Imm))
 		return true
 	}
 	w := t.word()

@@ -201,7 +201,7 @@ func (t *translator) collect(b interp.Block) bool {
 		if g.e.Vector {
 			t.r.vec = true
 		}
-		if g.e.Class == decode.ClassBranch && !isJcc(&g.x) || endsRegion(&g.x) {
+		if g.e.Class == decode.ClassBranch && !isJcc(&g.x) && !isLoop(&g.x) || endsRegion(&g.x) {
 			t.ends = true
 			break
 		}
