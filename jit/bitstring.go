@@ -38,7 +38,7 @@ func (t *translator) bitInst(g *ginst) {
 	x := &g.x
 	size := int32(g.e.MemSize)
 	write := g.e.Mem&decode.AccessWrite != 0
-	m := t.single(t.bitRef(g), size, write, g.live != 0)
+	m := t.ungrouped(t.bitRef(g), size, write, g.live != 0)
 	h := t.guest(x.Args[1].Reg, s0)
 	rex := byte(0)
 	if size == 8 {

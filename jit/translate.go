@@ -100,6 +100,7 @@ type instMap struct {
 	// instruction does to them.
 	live, defined, undefined uint16
 	rep                      stringUse // with REP
+	flags                    bool      // the flags go to memory or a register
 }
 
 // A ref is a guest memory reference: base + index<<scale + disp + segment base.
@@ -278,7 +279,7 @@ func (t *translator) emit() {
 	r.insts = make([]instMap, t.n)
 	for i := range t.n {
 		g := &t.insts[i]
-		r.insts[i] = instMap{g.host, t.goff + g.off, g.live, g.e.FlagsWritten, (g.e.FlagsUndefined | g.e.FlagsMaybe) & arith, 0}
+		r.insts[i] = instMap{g.host, t.goff + g.off, g.live, g.e.FlagsWritten, (g.e.FlagsUndefined | g.e.FlagsMaybe) & arith, 0, g.x.Op == opPushf || g.x.Op == opSyscall}
 		if g.e.Class == decode.ClassString && g.x.Rep != 0 {
 			r.insts[i].rep = t.stringUseOf(&g.x)
 		}
