@@ -47,6 +47,20 @@ func (w *RehearsedWrite) Same() bool {
 	return string(unsafe.Slice((*byte)(w.host), w.Size)) == string(w.New[:w.Size])
 }
 
+// SameBut reports whether the memory differs from what was written in no more than
+// the given low bits of a stack slot.
+func (w *RehearsedWrite) SameBut(bits uint64) bool {
+	if bits == 0 || w.Size != 4 && w.Size != 8 {
+		return false
+	}
+	for i, b := range w.Now() {
+		if (b^w.New[i])&^byte(bits>>(8*i)) != 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // Now is what the memory holds.
 func (w *RehearsedWrite) Now() []byte { return unsafe.Slice((*byte)(w.host), w.Size) }
 

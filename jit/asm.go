@@ -255,6 +255,12 @@ func (a *asm) rorx(d, s int8, n byte) {
 	a.byte(0xc0|byte(d&7)<<3|byte(s&7), n)
 }
 
+// sarx shifts s right by the register n into d, with its sign.
+func (a *asm) sarx(d, s, n int8) {
+	a.vex3(2, 2, true, 0, d, n, byte(s)>>3&1, 0xf7)
+	a.byte(0xc0 | byte(d&7)<<3 | byte(s&7))
+}
+
 // pdep spreads the low bits of s over the bits that the memory operand selects,
 // into d.
 func (a *asm) pdep(d, s int8, m mem) {

@@ -277,7 +277,7 @@ func (t *translator) check(r ref, size int32, write, live bool, before, span int
 		})
 	}
 	// A base register and a displacement do without the address in s1.
-	simple := t.wide && r.bits == 64 && r.seg == 0 && r.index == noGuest && r.base < 16 && home[r.base] != noReg
+	simple := t.wide && r.bits == 64 && r.seg == 0 && r.index == noGuest && r.bit == 0 && r.base < 16 && home[r.base] != noReg
 	va := s1
 	if simple && low.disp == 0 && live {
 		va = home[r.base]

@@ -37,6 +37,8 @@ type context struct {
 	NotAC    uint64
 	Arith    uint64 // the status flags
 
+	Bits [3]uint64 // the bits of an offset of a bit in words of 2, 4 and 8 bytes
+
 	// Descriptors of flat segments that have been accessed: code and data of CPL 0
 	// and 3.
 	DescCode0, DescData0, DescCode3, DescData3 uint64
@@ -72,6 +74,7 @@ const (
 	offPageOff    = int32(unsafe.Offsetof(context{}.PageOff))
 	offNotIF      = int32(unsafe.Offsetof(context{}.NotIF))
 	offNotAC      = int32(unsafe.Offsetof(context{}.NotAC))
+	offBits       = int32(unsafe.Offsetof(context{}.Bits))
 	offArith      = int32(unsafe.Offsetof(context{}.Arith))
 	offDescCode0  = int32(unsafe.Offsetof(context{}.DescCode0))
 	offDescData0  = int32(unsafe.Offsetof(context{}.DescData0))

@@ -94,6 +94,7 @@ func New(c *interp.CPU, cfg Config) (*Engine, error) {
 	x.State = stateAddr(c)
 	x.PageMask = ^uint64(pageSize - 1)
 	x.PageOff = pageSize - 1
+	x.Bits = [3]uint64{15, 31, 63}
 	x.NotIF, x.NotAC, x.Arith = ^uint64(x86.FlagIF), ^uint64(x86.FlagAC), arith
 	x.DescCode0, x.DescData0 = 0x00af9b000000ffff, 0x00cf93000000ffff
 	x.DescCode3, x.DescData3 = 0x00affb000000ffff, 0x00cff3000000ffff
@@ -559,6 +560,16 @@ func (e *Engine) address(r *ref, v interp.Variant) uint64 {
 	}
 	if r.seg != 0 {
 		va += x.Seg[r.seg]
+	}
+	if r.bit != 0 {
+		n := int64(x.R[r.bit-1])
+		switch r.bitSize {
+		case 2:
+			n = int64(int16(n))
+		case 4:
+			n = int64(int32(n))
+		}
+		va += uint64(n>>bits.Len8(4*r.bitSize)) * uint64(r.bitSize)
 	}
 	if v&interp.Variant64 == 0 {
 		va = uint64(uint32(va))

@@ -58,7 +58,7 @@ func (t *translator) canDo(g *ginst) bool {
 	}
 	switch e.Class {
 	case decode.ClassPlain:
-		if e.X87 || e.BitString || x.VIndex.Kind != decode.None || !t.e.hostHas[x.Feature] || !t.e.hostOps[x.Op] {
+		if e.X87 || e.BitString && int32(x.AddrSize) != t.word() || x.VIndex.Kind != decode.None || !t.e.hostHas[x.Feature] || !t.e.hostOps[x.Op] {
 			return false
 		}
 		if e.Mem == decode.AccessAddress {
@@ -72,7 +72,7 @@ func (t *translator) canDo(g *ginst) bool {
 		case opJmp, opCall, opRet:
 			return x.OpSize == word
 		}
-		return isJcc(x) && (t.wide || x.OpSize == 4)
+		return (isJcc(x) || isLoop(x)) && (t.wide || x.OpSize == 4)
 	case decode.ClassStack:
 		switch x.Op {
 		case opPush:
@@ -141,6 +141,11 @@ func (t *translator) instruction(g *ginst) bool {
 	case e.Mem == decode.AccessNone:
 		return t.plain(x, e, mem{base: noReg, index: noReg})
 	}
+	if e.BitString {
+		t.co.inS2 = -1
+		t.bitInst(g)
+		return true
+	}
 	m := t.access(t.refOf(g), int32(e.MemSize), e.Mem&decode.AccessWrite != 0, g.live != 0)
 	if x.Op == opLdmxcsr || x.Op == opVldmxcsr {
 		// Bits that are reserved for the guest may not be for the host: AMD's
@@ -207,6 +212,9 @@ func (t *translator) address(r ref) {
 		} else {
 			a.lea32(s1, mem{base: s1, index: s0})
 		}
+	}
+	if r.bit != 0 {
+		t.bitOffset(r)
 	}
 }
 
@@ -365,6 +373,10 @@ func (t *translator) branch(g *ginst) bool {
 			return true // it goes to the next instruction in any case
 		}
 		t.jccInst(g, next+uint32(x.Imm))
+		return true
+	}
+	if isLoop(x) {
+		t.loopInst(g, next+uint32(x.Imm))
 		return true
 	}
 	w := t.word()

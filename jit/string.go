@@ -65,7 +65,7 @@ func (t *translator) stringUseOf(x *decode.Inst) stringUse {
 	default:
 		return 0
 	}
-	if int32(x.AddrSize) != t.word() || u&stringSrc != 0 && x.Seg >= x86.FS {
+	if int32(x.AddrSize) != t.word() || !t.wide && x.Seg == x86.CS || u&stringSrc != 0 && x.Seg >= x86.FS {
 		return 0
 	}
 	return u

@@ -100,6 +100,7 @@ type instMap struct {
 	// instruction does to them.
 	live, defined, undefined uint16
 	rep                      stringUse // with REP
+	flags                    bool      // the flags go to memory or a register
 }
 
 // A ref is a guest memory reference: base + index<<scale + disp + segment base.
@@ -108,6 +109,8 @@ type ref struct {
 	scale       uint8
 	seg         uint8 // x86.FS or x86.GS, or 0 for a base of zero
 	bits        uint8 // width of the sum before the segment base is added: 64 or 32
+	bit         uint8 // of a bit string: 1 + the register with the offset in bits; else 0
+	bitSize     uint8 // and the size of the word that is accessed
 	disp        int64
 }
 
@@ -199,7 +202,7 @@ func (t *translator) collect(b interp.Block) bool {
 		if g.e.Vector {
 			t.r.vec = true
 		}
-		if g.e.Class == decode.ClassBranch && !isJcc(&g.x) || endsRegion(&g.x) {
+		if g.e.Class == decode.ClassBranch && !isJcc(&g.x) && !isLoop(&g.x) || endsRegion(&g.x) {
 			t.ends = true
 			break
 		}
@@ -276,7 +279,7 @@ func (t *translator) emit() {
 	r.insts = make([]instMap, t.n)
 	for i := range t.n {
 		g := &t.insts[i]
-		r.insts[i] = instMap{g.host, t.goff + g.off, g.live, g.e.FlagsWritten, (g.e.FlagsUndefined | g.e.FlagsMaybe) & arith, 0}
+		r.insts[i] = instMap{g.host, t.goff + g.off, g.live, g.e.FlagsWritten, (g.e.FlagsUndefined | g.e.FlagsMaybe) & arith, 0, g.x.Op == opPushf || g.x.Op == opSyscall}
 		if g.e.Class == decode.ClassString && g.x.Rep != 0 {
 			r.insts[i].rep = t.stringUseOf(&g.x)
 		}

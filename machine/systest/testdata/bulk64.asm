@@ -1,7 +1,7 @@
 ; String instructions in bulk: counts that end with a page, one more and one
 ; less, all sizes and alignments, flags that stay, physical overlap, device memory.
 
-%define ITER 3
+%define ITER 2
 %include "lib64.inc"
 
 A	equ TVA
