@@ -104,7 +104,7 @@ func New(c *interp.CPU, cfg Config) (*Engine, error) {
 	e.lastGen = firstGen
 	e.stats.Callouts = make([]uint64, decode.NumOps())
 	e.makeStubs()
-	e.noSites()
+	e.noRegions()
 	e.noJump = jumpEntry{invalidJump, uint64(arena.Base) + uint64(e.nowhere)}
 	for i := range e.sh.jump {
 		for n := range e.sh.jump[i] {
@@ -285,15 +285,16 @@ func (e *Engine) kill(r *region) {
 // and such an entry leads to a stub that leaves as from a site, number 0.
 const invalidJump = ^uint64(0)
 
-// noSites forgets all sites but number 0.
-func (e *Engine) noSites() {
-	clear(e.sites)
-	e.sites = append(e.sites[:0], site{kind: siteIndirect, region: &region{variant: interp.Variant64, dead: true}})
+// noRegions forgets all regions and sites but number 0 of each, which is never run.
+func (e *Engine) noRegions() {
+	clear(e.regions)
+	e.regions = append(e.regions[:0], &region{variant: interp.Variant64, dead: true})
+	e.sites = append(e.sites[:0], site{kind: siteIndirect})
 }
 
 // flush forgets all translations.
 func (e *Engine) flush() {
-	for _, r := range e.regions {
+	for _, r := range e.regions[1:] {
 		r.dead = true
 		r.page.Untranslate(uint64(r.off), r.entry)
 		r.page.Translations = nil
@@ -301,8 +302,7 @@ func (e *Engine) flush() {
 			r.page2.Translations = nil
 		}
 	}
-	e.regions = e.regions[:0]
-	e.noSites()
+	e.noRegions()
 	for i := range e.filled {
 		e.flushJump(i, true)
 	}
