@@ -74,6 +74,9 @@ func (t *translator) planAccesses(split bool) {
 	c.fresh = int32(len(c.regs))
 	for i := range t.n {
 		g := &t.insts[i]
+		if g.meet {
+			c.meet()
+		}
 		t.accesses(g)
 		c.step(g)
 	}
@@ -133,7 +136,7 @@ func (t *translator) accesses(g *ginst) {
 func (c *coalescer) add(r ref, size int32, write bool) {
 	p := accessPlan{ref: r, size: size, write: write, group: -1}
 	if r.index == noGuest && r.seg == 0 && r.bits == 64 && r.base != noGuest {
-		v := value{origin: 16}
+		v := c.regs[16]
 		if r.base != ripBase {
 			v = c.regs[r.base]
 		}
@@ -159,6 +162,15 @@ func (c *coalescer) join(p *accessPlan, origin int32) {
 	if len(c.groups) < maxGroups {
 		p.group, p.first = int16(len(c.groups)), true
 		c.groups = append(c.groups, accessGroup{origin, p.write, lo, hi, 1})
+	}
+}
+
+// meet forgets what is known of registers, where paths meet.
+func (c *coalescer) meet() {
+	c.closed = len(c.groups)
+	for i := range c.regs {
+		c.regs[i] = value{origin: c.fresh}
+		c.fresh++
 	}
 }
 
@@ -277,10 +289,10 @@ func (t *translator) check(r ref, size int32, write, live bool, before, span int
 		})
 	}
 	// A base register and a displacement do without the address in s1.
-	simple := t.wide && r.bits == 64 && r.seg == 0 && r.index == noGuest && r.bit == 0 && r.base < 16 && home[r.base] != noReg
+	simple := t.wide && r.bits == 64 && r.seg == 0 && r.index == noGuest && r.bit == 0 && r.base < 16 && t.home[r.base] != noReg
 	va := s1
 	if simple && low.disp == 0 && live {
-		va = home[r.base]
+		va = t.home[r.base]
 	} else {
 		t.address(low)
 	}
@@ -306,7 +318,7 @@ func (t *translator) check(r ref, size int32, write, live bool, before, span int
 	}
 	a.load(s2, gsx(s2, add))
 	if simple {
-		return mem{base: home[r.base], index: s2, disp: int32(r.disp)}
+		return mem{base: t.home[r.base], index: s2, disp: int32(r.disp)}
 	}
 	return mem{base: s1, index: s2, disp: -before}
 }

@@ -43,6 +43,9 @@ type context struct {
 	// and 3.
 	DescCode0, DescData0, DescCode3, DescData3 uint64
 
+	Spill  [maxSwaps]uint64 // see homes.go
+	Resume uint64           // where to go on in a region, behind its swaps
+
 	// Addends of coalesced accesses: see coalesce.go.
 	Group [maxGroups]uint64
 
@@ -85,6 +88,8 @@ const (
 	offState      = int32(unsafe.Offsetof(context{}.State))
 	offMapGen     = int32(unsafe.Offsetof(context{}.MapGen))
 	offPageMask   = int32(unsafe.Offsetof(context{}.PageMask))
+	offSpill      = int32(unsafe.Offsetof(context{}.Spill))
+	offResume     = int32(unsafe.Offsetof(context{}.Resume))
 	offGroup      = int32(unsafe.Offsetof(context{}.Group))
 	offVecDead    = int32(unsafe.Offsetof(context{}.VecDead))
 	offAVXDead    = int32(unsafe.Offsetof(context{}.AVXDead))

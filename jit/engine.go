@@ -431,10 +431,16 @@ func (e *Engine) Run(entry uint64) {
 // if the region uses them.
 func (e *Engine) retry() (ip uint64, interpret bool) {
 	s := &e.sites[e.sh.Site]
-	if e.owner(s).vec {
-		e.call(e.enterVec, e.resume)
+	r, target := e.owner(s), e.resume
+	if r.swaps != nil {
+		// The split form of a region has the same swaps.
+		e.sh.Resume = uint64(e.arena.Base) + uint64(target)
+		target = r.resume
+	}
+	if r.vec {
+		e.call(e.enterVec, target)
 	} else {
-		e.call(e.enter, e.resume)
+		e.call(e.enter, target)
 	}
 	return e.exit()
 }
@@ -590,6 +596,7 @@ func (e *Engine) faultIP() uint64 {
 	if !found {
 		j--
 	}
+	e.unswap(r)
 	return x.RBase + uint64(r.insts[j].goff)
 }
 

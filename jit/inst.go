@@ -37,7 +37,7 @@ const (
 	hostRCX = int8(hR15) // holds the guest's RCX
 )
 
-// home is the host register of each guest register, or noReg.
+// home is the host register of each guest register outside of regions, or noReg.
 var home = [16]int8{
 	x86.RAX: hRAX, x86.RCX: hostRCX, x86.RDX: hRDX, x86.RBX: hRBX,
 	x86.RSP: hostRSP, x86.RBP: hRBP, x86.RSI: hRSI, x86.RDI: hRDI,
@@ -232,7 +232,7 @@ func (t *translator) plain(x *decode.Inst, e *decode.Effects, m mem) bool {
 	if implicit&^(1<<x86.RAX|1<<x86.RCX|1<<x86.RDX|1<<x86.RBX|1<<x86.RBP|1<<x86.RSI|1<<x86.RDI) != 0 {
 		return false
 	}
-	p := operands{reg: home, m: m, noREX: hi}
+	p := operands{reg: t.home, m: m, noREX: hi}
 	free := [3]int8{}
 	n := 0
 	for _, s := range [3]int8{s2, s1, s0} {
@@ -274,7 +274,7 @@ func (t *translator) plain(x *decode.Inst, e *decode.Effects, m mem) bool {
 	}
 	var inSlots uint32
 	for g := range uint8(16) {
-		if set>>g&1 == 0 || home[g] != noReg {
+		if set>>g&1 == 0 || t.home[g] != noReg {
 			continue
 		}
 		s := take()

@@ -170,7 +170,7 @@ func (t *translator) skips(x *decode.Inst) bool {
 
 // load guest register g into the scratch register s, or return its home.
 func (t *translator) guest(g uint8, s int8) int8 {
-	if h := home[g]; h != noReg {
+	if h := t.home[g]; h != noReg {
 		return h
 	}
 	t.load(s, slot(g))
@@ -238,7 +238,7 @@ func (t *translator) leaInst(g *ginst) bool {
 	r := t.refOf(g)
 	r.seg = 0
 	d := x.Args[0].Reg
-	if h := home[d]; h != noReg && r.bits == 64 && x.OpSize >= 4 && r.base != ripBase && (r.base < 16 || r.index < 16) {
+	if h := t.home[d]; h != noReg && r.bits == 64 && x.OpSize >= 4 && r.base != ripBase && (r.base < 16 || r.index < 16) {
 		m := mem{base: noReg, index: noReg, scale: r.scale, disp: int32(r.disp)}
 		if r.base != noGuest {
 			m.base = t.guest(r.base, s1)
@@ -254,12 +254,12 @@ func (t *translator) leaInst(g *ginst) bool {
 		return true
 	}
 	t.address(r)
-	switch h := home[d]; {
+	switch h := t.home[d]; {
 	case x.OpSize == 2:
 		h := t.guest(d, s0)
 		t.byte(0x66)
 		t.opReg(0, false, 0x8b, h, s1)
-		if home[d] == noReg {
+		if t.home[d] == noReg {
 			t.store(slot(d), h)
 		}
 	case h == noReg:
@@ -346,7 +346,7 @@ func (t *translator) stack(g *ginst) bool {
 			t.loadWord(hostRSP, m)
 			return true
 		}
-		if h := home[d]; h != noReg {
+		if h := t.home[d]; h != noReg {
 			t.loadWord(h, m)
 		} else {
 			t.loadWord(s0, m)
@@ -398,7 +398,11 @@ func (t *translator) branch(g *ginst) bool {
 	case x.Op == opJmp && rel:
 		target := next + uint32(x.Imm)
 		t.backward(target, live)
-		t.edge(t.jmp(), target)
+		if g.target >= 0 {
+			t.jumpInside(t.jmp(), g.target)
+			return true
+		}
+		t.exit(target)
 	case x.Op == opJmp:
 		t.target(g, live)
 		t.indirect(0)
@@ -407,7 +411,7 @@ func (t *translator) branch(g *ginst) bool {
 		t.pushReturn(m, next)
 		target := next + uint32(x.Imm)
 		t.backward(target, live)
-		t.edge(t.jmp(), target)
+		t.exit(target)
 	default:
 		t.target(g, live)
 		t.store(gs(offTmp), s1)
@@ -454,12 +458,21 @@ func (t *translator) backward(target uint32, live bool) {
 func (t *translator) jccInst(g *ginst, target uint32) {
 	cc := g.x.Opcode & 15
 	if int32(target) > int32(t.goff+g.off) {
-		t.edge(t.jcc(cc), target)
+		if g.target >= 0 {
+			t.jumpInside(t.jcc(cc), g.target)
+		} else {
+			t.exitIf(cc, target)
+		}
 		return
 	}
 	// A jump back: whatever is pending is looked at on the way.
 	over := t.jcc(cc ^ 1)
-	t.poll(target, true)
-	t.edge(t.jmp(), target)
+	if g.target >= 0 {
+		t.poll(target, t.insts[g.target].live != 0)
+		t.jumpInside(t.jmp(), g.target)
+	} else {
+		t.poll(target, true)
+		t.exit(target)
+	}
 	t.patchRel32(over, t.pos())
 }

@@ -47,10 +47,14 @@ func (t *translator) guard(g *ginst) {
 	}
 	t.co.inS2 = -1
 	id := t.newSite(site{kind: siteCross, goff: t.goff + g.off, retry: t.r.host + int32(t.pos())})
-	at, same := t.sameMap()
-	t.e.sites[id].gen = at
-	t.leave(id, siteCross)
+	gen, same := t.sameMap()
+	t.e.sites[id].gen = gen
+	at := t.jmp()
 	t.here(same)
+	t.cold = append(t.cold, func() {
+		t.patchRel32(at, t.pos())
+		t.leave(id, siteCross)
+	})
 }
 
 // sameMap loads RBase into s1 and compares its sum with MapGen with a number in the

@@ -116,7 +116,7 @@ func (t *translator) systemInst(g *ginst) bool {
 		t.storeBase(x86.GS, s1, s0)
 	case opRdfsbase, opRdgsbase:
 		d := g.x.Args[0].Reg
-		h := home[d]
+		h := t.home[d]
 		if h == noReg {
 			h = s0
 		}
@@ -126,7 +126,7 @@ func (t *translator) systemInst(g *ginst) bool {
 		} else {
 			t.load32(h, m)
 		}
-		if home[d] == noReg {
+		if t.home[d] == noReg {
 			t.store(slot(d), h)
 		}
 	case opWrfsbase, opWrgsbase:

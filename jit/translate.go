@@ -88,6 +88,8 @@ type region struct {
 	jumps    []uint32 // entries of jump caches that may lead to it: cache<<16 | index
 	insts    []instMap
 	endLive  uint16  // status flags that the code keeps where it ends with a call of the interpreter
+	swaps    []swap  // registers that are elsewhere in it: see homes.go
+	resume   int32   // host offset of what brings them there and goes on at Resume
 	split    *region // the same without groups of accesses
 }
 
@@ -121,11 +123,13 @@ const (
 
 // ginst is a guest instruction of the region being translated.
 type ginst struct {
-	x    decode.Inst
-	e    decode.Effects
-	off  uint32 // in the page
-	live uint16 // status flags that are needed before it
-	host int32  // of its code
+	x      decode.Inst
+	e      decode.Effects
+	off    uint32 // in the page
+	live   uint16 // status flags that are needed before it
+	target int16  // of a jump that stays in the region: where it leads; else -1
+	meet   bool   // such a jump leads here
+	host   int32  // of its code
 }
 
 // translator holds what is needed while a region is translated.
@@ -143,6 +147,15 @@ type translator struct {
 	ends  bool   // control does not go on there
 	cold  []func()
 	co    coalescer
+	home  [16]int8 // host register of each guest register in the region, or noReg
+	swaps []swap
+	// Swaps are in force: exits have to undo them.
+	swapped bool
+	// The first and the last instruction of the region's loops.
+	loopLo, loopHi int
+	index          int // of the instruction being translated
+	fixups         []innerJump
+	give           int // see emit
 }
 
 // translate makes a region of the block, writes it to the code cache and returns
@@ -161,10 +174,20 @@ func (e *Engine) translate(b interp.Block, split bool) *region {
 	if !t.collect(b) {
 		return nil
 	}
-	t.liveness()
-	t.planAccesses(split)
-	t.emit()
-	return t.r
+	for {
+		t.findLoops()
+		t.liveness()
+		t.assignHomes()
+		t.planAccesses(split)
+		if t.emit() {
+			return t.r
+		}
+		if t.give == 0 {
+			return nil
+		}
+		t.b, t.cold = t.b[:0], t.cold[:0]
+		t.n, t.ends, t.next = t.give, false, t.insts[t.give].off
+	}
 }
 
 // collect decodes the region's instructions. It reports false where there is
@@ -217,38 +240,68 @@ func isJcc(x *decode.Inst) bool {
 
 // liveness finds the status flags that are needed before each instruction.
 func (t *translator) liveness() {
-	live := uint16(arith)
-	for i := t.n - 1; i >= 0; i-- {
-		g := &t.insts[i]
-		if g.e.Class == decode.ClassBranch {
-			live = arith
+	for i := range t.n {
+		t.insts[i].live = 0
+	}
+	for changed := true; changed; {
+		changed = false
+		live := uint16(arith)
+		for i := t.n - 1; i >= 0; i-- {
+			g := &t.insts[i]
+			switch {
+			case g.e.Class != decode.ClassBranch:
+			case g.target < 0:
+				live = arith
+			case isJcc(&g.x):
+				live |= t.insts[g.target].live
+			default:
+				live = t.insts[g.target].live
+			}
+			live = live&^(g.e.FlagsWritten|g.e.FlagsUndefined) | g.e.FlagsRead&arith
+			if g.live != live {
+				g.live = live
+				changed = changed || t.loopHi >= 0
+			}
 		}
-		live = live&^(g.e.FlagsWritten|g.e.FlagsUndefined) | g.e.FlagsRead&arith
-		g.live = live
 	}
 }
 
-// emit writes the region's code to the code cache.
-func (t *translator) emit() {
+// emit writes the region's code. It reports false where the region has to be
+// shorter, t.give instructions long.
+func (t *translator) emit() bool {
 	r := t.r
 	r.endLive = arith
 	r.indirect = r.host
 	t.lea(s1, based(s1, -int32(r.goff)))
 	t.store(gs(offRBase), s1)
 	r.direct = r.host + int32(t.pos())
+	t.swapped = false
 	if r.vec {
 		t.vecPrologue()
+	}
+	t.fixups = t.fixups[:0]
+	if t.swapped = len(t.swaps) > 0; t.swapped {
+		r.swaps = append([]swap(nil), t.swaps...)
+		t.swapIn()
 	}
 	for i := range t.n {
 		g := &t.insts[i]
 		g.host = int32(t.pos())
-		t.cur = g
+		t.cur, t.index = g, i
+		if g.meet {
+			t.co.inS2 = -1
+		}
 		mark := t.pos()
 		cold := len(t.cold)
 		if g.off+uint32(g.x.Len) > pageSize {
 			t.guard(g)
 		}
 		if !t.instruction(g) {
+			if t.loopHi >= 0 || t.swapped {
+				// What was decided for the whole region does not hold for a part.
+				t.give = i
+				return false
+			}
 			// It turned out not to be possible.
 			t.b = t.b[:mark]
 			t.cold = t.cold[:cold]
@@ -262,8 +315,16 @@ func (t *translator) emit() {
 		if t.next < pageSize && t.n < maxRegion {
 			t.callout(t.goff + t.next)
 		} else {
-			t.edge(t.jmp(), t.goff+t.next)
+			t.exit(t.goff + t.next)
 		}
+	}
+	for _, f := range t.fixups {
+		t.patchRel32(f.at, int(t.insts[f.to].host))
+	}
+	if t.swapped {
+		r.resume = r.host + int32(t.pos())
+		t.swapIn()
+		t.jmpMem(gs(offResume))
 	}
 	for i := 0; i < len(t.cold); i++ {
 		t.cold[i]()
@@ -284,6 +345,7 @@ func (t *translator) emit() {
 			r.insts[i].rep = t.stringUseOf(&g.x)
 		}
 	}
+	return true
 }
 
 // newSite makes a site of the region and returns its index.
@@ -295,6 +357,9 @@ func (t *translator) newSite(s site) uint32 {
 
 // leave writes the exit for a site.
 func (t *translator) leave(id uint32, kind siteKind) {
+	if t.swapped {
+		t.swapOut()
+	}
 	t.byte(0x68) // push imm32
 	t.imm32(int32(id))
 	t.jumpTo(t.jmp(), t.e.stubs[kind])
@@ -306,7 +371,39 @@ func (t *translator) jumpTo(at int, target int32) {
 	t.put32(at, target-(t.r.host+int32(at)+4))
 }
 
-// edge makes the displacement at at an edge to a guest offset in the granule.
+// exit jumps to a guest offset outside of the region.
+func (t *translator) exit(goff uint32) {
+	if t.swapped {
+		t.swapOut()
+	}
+	t.edge(t.jmp(), goff)
+}
+
+// exitIf is exit on a condition.
+func (t *translator) exitIf(cc byte, goff uint32) {
+	at := t.jcc(cc)
+	if !t.swapped {
+		t.edge(at, goff)
+		return
+	}
+	cur := t.cur
+	t.cold = append(t.cold, func() {
+		t.patchRel32(at, t.pos())
+		t.cur = cur
+		t.exit(goff)
+	})
+}
+
+// outside writes code of a cold part that has left the region's swaps.
+func (t *translator) outside(f func()) {
+	was := t.swapped
+	t.swapped = false
+	f()
+	t.swapped = was
+}
+
+// edge makes the displacement at at, where the region's swaps have been undone, an
+// edge to a guest offset in the granule.
 func (t *translator) edge(at int, goff uint32) {
 	if goff >= t.granule() {
 		// Out of the granule: what lies there depends on where the code is mapped.
@@ -314,7 +411,7 @@ func (t *translator) edge(at int, goff uint32) {
 		t.cold = append(t.cold, func() {
 			t.patchRel32(at, t.pos())
 			t.cur, t.v = cur, v
-			t.farEdge(goff)
+			t.outside(func() { t.farEdge(goff) })
 		})
 		return
 	}
@@ -322,7 +419,7 @@ func (t *translator) edge(at int, goff uint32) {
 	t.cold = append(t.cold, func() {
 		t.patchRel32(at, t.pos())
 		t.e.sites[id].stub = t.r.host + int32(t.pos())
-		t.leave(id, siteEdge)
+		t.outside(func() { t.leave(id, siteEdge) })
 	})
 }
 
@@ -346,6 +443,11 @@ func (t *translator) leaRIP(d, s int8, n int32) {
 // indirect jumps to the linear address in s1. undo is what RSP is off by if the
 // target is one that faults.
 func (t *translator) indirect(undo int8) (id uint32) {
+	if t.swapped {
+		t.swapOut()
+		defer func() { t.swapped = true }()
+		t.swapped = false
+	}
 	id = t.newSite(site{kind: siteIndirect, undo: undo, goff: t.goff + t.cur.off})
 	jump := t.e.jumpOffset(t.v)
 	t.rorx(s2, s1, jumpShift)
@@ -372,8 +474,12 @@ func (t *translator) poll(goff uint32, live bool) {
 	if live {
 		t.load32(s0, gs(host.OffPending))
 		ok := t.jrcxz()
-		t.leave(id, sitePoll)
+		at := t.jmp()
 		t.here(ok)
+		t.cold = append(t.cold, func() {
+			t.patchRel32(at, t.pos())
+			t.leave(id, sitePoll)
+		})
 		return
 	}
 	t.cmpMem32(gs(host.OffPending), 0)

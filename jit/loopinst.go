@@ -44,7 +44,7 @@ func (t *translator) loopInst(g *ginst, target uint32) {
 		over = append(over, t.jcc(ccE))
 	}
 	t.backward(target, true)
-	t.edge(t.jmp(), target)
+	t.exit(target)
 	if x.Op != opJcxz {
 		t.here(zero)
 	}

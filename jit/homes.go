@@ -1,0 +1,120 @@
+package jit
+
+// Where guest registers are while a region runs.
+//
+// Four guest registers have no host register of their own (inst.go). A region that
+// uses them often, in a loop above all, gives them the host registers of guest
+// registers that it does not use: on entering, the victim is put aside in the context
+// and the guest's register loaded; wherever the region is left they change back. So
+// everything outside of regions sees one convention.
+
+import (
+	"hotblock/x86"
+	"hotblock/x86/decode"
+)
+
+// A swap gives guest register g the host register of victim v.
+type swap struct {
+	g, v    uint8
+	host    int8
+	written bool // by the region
+}
+
+const maxSwaps = 4
+
+// How often a register must be named in a region to be worth a host register, where
+// a name in a loop counts for several.
+const (
+	swapFrom   = 6
+	loopWeight = 8
+)
+
+// assignHomes decides where the region's registers are.
+func (t *translator) assignHomes() {
+	t.home = home
+	t.swaps = t.swaps[:0]
+	if !t.wide {
+		return
+	}
+	var used uint32
+	var uses [16]int
+	var written uint32
+	for i := range t.n {
+		g := &t.insts[i]
+		switch g.e.Class {
+		case decode.ClassPlain, decode.ClassBranch, decode.ClassStack:
+		default:
+			return // those know the registers by number
+		}
+		if g.x.Op == opPushf || g.x.Op == opPopf || g.e.BitString {
+			return
+		}
+		weight := 1
+		if t.inLoop(i) {
+			weight = loopWeight
+		}
+		regs := g.e.GPRRead | g.e.GPRWritten | addressRegs(&g.x)
+		for r := range 16 {
+			if regs>>r&1 != 0 {
+				uses[r] += weight
+			}
+		}
+		set, _ := named(&g.x) // XCHG EAX, EAX is NOP, and uses nothing
+		used |= regs | set
+		written |= g.e.GPRWritten
+	}
+	victims := used | 1<<x86.RSP
+	for len(t.swaps) < maxSwaps {
+		best := -1
+		for r := range 16 {
+			if t.home[r] == noReg && uses[r] >= swapFrom && (best < 0 || uses[r] > uses[best]) {
+				best = r
+			}
+		}
+		if best < 0 {
+			return
+		}
+		v := -1
+		for r := range 16 {
+			if home[r] != noReg && victims>>r&1 == 0 {
+				v = r
+				break
+			}
+		}
+		if v < 0 {
+			return
+		}
+		victims |= 1 << v
+		s := swap{uint8(best), uint8(v), home[v], written>>best&1 != 0}
+		t.swaps = append(t.swaps, s)
+		t.home[best] = s.host
+		t.home[v] = noReg
+	}
+}
+
+// swapIn brings the registers where the region has them.
+func (t *translator) swapIn() {
+	for i, s := range t.swaps {
+		t.store(gs(offSpill+8*int32(i)), s.host)
+		t.load(s.host, slot(s.g))
+	}
+}
+
+// swapOut brings them back where everybody else has them.
+func (t *translator) swapOut() {
+	for i, s := range t.swaps {
+		if s.written {
+			t.store(slot(s.g), s.host)
+		}
+		t.load(s.host, gs(offSpill+8*int32(i)))
+	}
+}
+
+// unswap does in the context what swapOut does, after a fault.
+func (e *Engine) unswap(r *region) {
+	x := &e.sh.context
+	for i, s := range r.swaps {
+		x.R[s.g] = x.R[s.v]
+		x.R[s.v] = x.Spill[i]
+	}
+}

@@ -1,0 +1,68 @@
+package jit
+
+// Loops inside of a region.
+//
+// A jump back to an instruction of the same region stays in it: no edge, no exit,
+// registers stay where they are, and flags are known to be dead or not. A jump
+// forward inside of the body of such a loop stays in it, too. The targets of these
+// jumps are where paths meet, so groups of accesses do not go across them.
+
+import "hotblock/x86/decode"
+
+// findLoops finds the jumps that stay in the region.
+func (t *translator) findLoops() {
+	t.loopLo, t.loopHi = maxRegion, -1
+	for i := range t.n {
+		t.insts[i].target, t.insts[i].meet = -1, false
+	}
+	if t.e.cfg.Verify != VerifyOff {
+		return // a rehearsal goes straight on
+	}
+	for i := range t.n {
+		if j := t.indexOf(i); j >= 0 && j <= i {
+			t.insts[i].target = int16(j)
+			t.insts[j].meet = true
+			t.loopLo, t.loopHi = min(t.loopLo, j), max(t.loopHi, i)
+		}
+	}
+	for i := max(t.loopLo, 0); i < t.loopHi; i++ {
+		if j := t.indexOf(i); j > i && j <= t.loopHi && isJcc(&t.insts[i].x) {
+			t.insts[i].target = int16(j)
+			t.insts[j].meet = true
+		}
+	}
+}
+
+// indexOf is the instruction that instruction i, if it is a direct jump, leads
+// to, or -1.
+func (t *translator) indexOf(i int) int {
+	g := &t.insts[i]
+	if g.e.Class != decode.ClassBranch || !isJcc(&g.x) && (g.x.Op != opJmp || g.x.Args[0].Kind != decode.Rel) {
+		return -1
+	}
+	off := g.off + uint32(g.x.Len) + uint32(g.x.Imm)
+	for j := range t.n {
+		if t.insts[j].off == off {
+			return j
+		}
+	}
+	return -1
+}
+
+// inLoop reports whether instruction i is in a loop of the region.
+func (t *translator) inLoop(i int) bool { return i >= t.loopLo && i <= t.loopHi }
+
+// jumpInside makes the displacement at at lead to instruction j.
+func (t *translator) jumpInside(at int, j int16) {
+	if g := &t.insts[j]; int(j) <= t.index {
+		t.patchRel32(at, int(g.host))
+	} else {
+		t.fixups = append(t.fixups, innerJump{at, j})
+	}
+}
+
+// An innerJump is a jump forward inside of the region.
+type innerJump struct {
+	at int
+	to int16
+}
