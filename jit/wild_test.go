@@ -123,6 +123,7 @@ func TestWildAccesses(t *testing.T) {
 func TestWildJumps(t *testing.T) {
 	r := newProgramRig(t, "threshold=1", "threshold=1,verify=all")
 	for _, g := range r.guests {
+		g.nops = true
 		for i := range g.rom.Bytes {
 			g.rom.Bytes[i] = []byte{0x90, 0xff, 0xc0}[i%3] // nop; inc eax
 		}
@@ -151,6 +152,11 @@ func TestWildJumps(t *testing.T) {
 			}
 			p := newSnippet(mode, va)
 			p.runsData = true
+			p.prepare = func(g *guest, s *x86.State) {
+				for i := range 0xa000 { // code that leaves no flags undefined
+					g.ram.Bytes[guestData+i] = []byte{0x90, 0xff, 0xc0}[i%3]
+				}
+			}
 			end := p.newLabel()
 			p.resume = nil
 			top := p.newLabel()
