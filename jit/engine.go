@@ -156,6 +156,15 @@ func jumpIndex(v interp.Variant) int {
 	return int(v & interp.VariantTLB)
 }
 
+// setMode32 makes the jump cache of 32-bit code that of a variant, before its code
+// runs or is translated.
+func (e *Engine) setMode32(v interp.Variant) {
+	if v &^= interp.VariantLarge; v&interp.Variant64 == 0 && v != e.mode32 {
+		e.mode32 = v
+		e.flushJump(jumpCaches-1, true)
+	}
+}
+
 // jumpOffset is the displacement of a variant's jump cache from GS.
 func (e *Engine) jumpOffset(v interp.Variant) int32 {
 	return offJump + int32(jumpIndex(v))*jumpEntries*16
@@ -163,10 +172,7 @@ func (e *Engine) jumpOffset(v interp.Variant) int32 {
 
 // Translate implements interp.Translator.
 func (e *Engine) Translate(b interp.Block) uint64 {
-	if v := b.Variant &^ interp.VariantLarge; v&interp.Variant64 == 0 && v != e.mode32 {
-		e.mode32 = v
-		e.flushJump(jumpCaches-1, true)
-	}
+	e.setMode32(b.Variant)
 	if list := regionsOf(b.Page); list != nil {
 		for _, r := range list.regions {
 			if !r.dead && r.entry != 0 && r.page == b.Page && r.off == uint32(b.Off) && r.variant == b.Variant && r.goff == goffOf(b) {
@@ -385,6 +391,7 @@ func (e *Engine) Run(entry uint64) {
 	}
 	c, x := e.cpu, &e.sh.context
 	r := e.regions[entry-1]
+	e.setMode32(r.variant)
 	e.in()
 	target := r.direct
 	x.RBase = c.RIP - uint64(r.goff)
@@ -404,6 +411,7 @@ func (e *Engine) Run(entry uint64) {
 			if r = e.region(); r == nil {
 				return
 			}
+			e.setMode32(r.variant)
 			e.in()
 		default:
 			c.RIP = ip

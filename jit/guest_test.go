@@ -88,6 +88,7 @@ type guest struct {
 	next   uint64 // free memory for tables
 	mmio   []string
 	random uint64 // what MMIO reads come from
+	nops   bool   // they give NOPs, and INT3 at times, instead
 	onMMIO func()
 	tables []byte // of pages, as a test begins with them
 }
@@ -127,6 +128,11 @@ func (g *guest) Out(port uint16, size int, v uint32) {
 func (g *guest) ReadMMIO(off uint64, size int) uint64 {
 	g.random = g.random*6364136223846793005 + 1442695040888963407
 	v := g.random >> 3 & (^uint64(0) >> (64 - 8*size))
+	if g.nops {
+		if v = 0x9090909090909090 >> (64 - 8*size); off%64 == 63 {
+			v = 0xcc // INT3
+		}
+	}
 	g.mmio = append(g.mmio, fmt.Sprintf("read %d at %#x: %#x", size, off, v))
 	if g.onMMIO != nil {
 		g.onMMIO()

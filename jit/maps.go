@@ -211,6 +211,8 @@ type savedSpace struct {
 	epoch uint64 // Engine.epoch when it was left
 	m     mapping
 	jumps []savedJump
+
+	mode32 interp.Variant // Engine.mode32 then
 }
 
 type savedJump struct {
@@ -224,6 +226,7 @@ func (e *Engine) LeaveSpace(old any) any {
 	if s == nil {
 		s = &savedSpace{}
 	}
+	s.mode32 = e.mode32
 	s.gen, s.epoch, s.m, s.jumps = e.sh.MapGen[0], e.epoch, e.maps[0], s.jumps[:0]
 	for i := range e.filled {
 		for _, n := range e.filled[i][0] {
@@ -249,6 +252,23 @@ func (e *Engine) EnterSpace(saved any) {
 	e.maps[0] = s.m
 	e.sh.MapGen[0] = s.gen
 	for _, j := range s.jumps {
+		v := interp.Variant(0) // that the code behind the entry is for
+		switch {
+		case j.cache != jumpCaches-1:
+			v = interp.Variant64
+			if j.cache == uint32(interp.VariantTLBUser) {
+				v |= interp.VariantUser
+			}
+		case s.mode32 != e.mode32:
+			continue
+		default:
+			v = s.mode32
+		}
+		if m := &e.maps[kind(v)]; kind(v) != 0 { // the system's code was not left with the space
+			p, b := m.bit(-j.ntag)
+			*p |= b
+			m.local = true
+		}
 		e.sh.jump[j.cache][j.n] = j.jumpEntry
 		e.filled[j.cache][0] = append(e.filled[j.cache][0], j.n)
 	}

@@ -3,6 +3,7 @@ package jit
 // Bugs that were found, each with the shortest code that showed it.
 
 import (
+	"encoding/binary"
 	"testing"
 
 	"hotblock/internal/native"
@@ -82,4 +83,51 @@ func TestUndefinedBecomesDefined(t *testing.T) {
 			t.Errorf("from %#x: %v", c.start, &tr)
 		}
 	}
+}
+
+// TestPrivileges32 has 32-bit code of CPL 0 and of CPL 3 call the same function in
+// turn. The jump cache, which they share, led CPL 0 to the translation for CPL 3,
+// which does not see pages of the system, and tried for ever.
+func TestPrivileges32(t *testing.T) {
+	g := newGuest(t, engineConfig(1, 4<<20))
+	for i := uint64(0); i < 3; i++ {
+		g.mapPage(progCode+i*pageSize, guestCode+i*pageSize|7)
+	}
+	g.mapPage(progStack, physStack|7)
+	g.mapPage(progWindow, guestData|3)          // the system's
+	g.mapPage(progWindow+pageSize, guestData|7) // and for all
+	g.ram.Bytes[guestData] = 42
+	copy(g.ram.Bytes[guestCode:], []byte{0xff, 0xd0, 0xff, 0xd0, 0xff, 0xd0, 0xcc})          // call eax, three times; int3
+	copy(g.ram.Bytes[guestCode+pageSize:], []byte{0xff, 0xd0, 0xff, 0xd0, 0xff, 0xd0, 0xcc}) // the same
+	copy(g.ram.Bytes[guestCode+2*pageSize:], []byte{0x0f, 0xb6, 0x1e, 0xc3})                 // movzx ebx, byte [esi]; ret
+	s := g.base
+	turn := func(cpl uint8, r *[x86.NumRegs]uint64) {
+		r[x86.RAX], r[x86.RSI] = progCode+2*pageSize, progWindow+uint64(cpl&1)*pageSize
+		r[x86.RBX] = 0
+	}
+	guestMode{3, true}.segments(&s, 0, 0)
+	user := s.Seg
+	guestMode{0, true}.segments(&s, 0, 0)
+	s.Seg[x86.DS], s.Seg[x86.ES] = user[x86.DS], user[x86.ES] // which stay when the privilege changes
+	s.RIP, s.R[x86.RSP] = progCode, progStack+pageSize
+	turn(0, &s.R)
+	n := 0
+	g.onTrap = func(tr *trap) bool {
+		if tr.vec != x86.ExcBP || g.cpu.R[x86.RBX] != 42 {
+			t.Errorf("turn %d: %v, EBX %d", n, tr, g.cpu.R[x86.RBX])
+			return false
+		}
+		n++
+		cpl := uint8(n&1) * 3
+		turn(cpl, &g.cpu.R)
+		tr.setRIP(progCode + uint64(n&1)*pageSize)
+		cs, ss := uint16(selCode32), uint16(selData)
+		if cpl == 3 {
+			cs, ss = selUser32, selUserDS
+		}
+		binary.LittleEndian.PutUint64(tr.frame[8:], uint64(cs))
+		binary.LittleEndian.PutUint64(tr.frame[32:], uint64(ss))
+		return n < 20
+	}
+	g.run(&s, 2)
 }

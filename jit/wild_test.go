@@ -7,6 +7,7 @@ package jit
 // those it does not.
 
 import (
+	"encoding/binary"
 	"fmt"
 	"testing"
 
@@ -109,6 +110,7 @@ func TestWildAccesses(t *testing.T) {
 				p.elems[len(p.elems)-1].stays = true
 			}
 			p.loopTo(top)
+			p.prepare = func(g *guest, s *x86.State) { binary.LittleEndian.PutUint32(g.ram.Bytes[physCount:], 3) }
 			p.mark(end)
 			p.emit([]byte{0xcc})
 			p.elems[len(p.elems)-1].stays = true
@@ -120,11 +122,20 @@ func TestWildAccesses(t *testing.T) {
 	}
 }
 
+// sled is byte i of pages that are run: NOP, INC EAX, and INT3 at times.
+func sled(i int) byte {
+	if i%64 == 63 {
+		return 0xcc
+	}
+	return []byte{0x90, 0xff, 0xc0}[i%64%3]
+}
+
 func TestWildJumps(t *testing.T) {
 	r := newProgramRig(t, "threshold=1", "threshold=1,verify=all")
 	for _, g := range r.guests {
+		g.nops = true
 		for i := range g.rom.Bytes {
-			g.rom.Bytes[i] = []byte{0x90, 0xff, 0xc0}[i%3] // nop; inc eax
+			g.rom.Bytes[i] = sled(i)
 		}
 		copy(g.rom.Bytes[pageSize-4:], []byte{0x90, 0x90, 0x48, 0xb8}) // the start of a mov rax, imm64
 		g.mapPage(1<<47-pageSize, guestROM|5)
@@ -151,6 +162,12 @@ func TestWildJumps(t *testing.T) {
 			}
 			p := newSnippet(mode, va)
 			p.runsData = true
+			p.prepare = func(g *guest, s *x86.State) {
+				binary.LittleEndian.PutUint32(g.ram.Bytes[physCount:], 2)
+				for i := range 0xa000 { // code that leaves no flags undefined
+					g.ram.Bytes[guestData+i] = sled(i)
+				}
+			}
 			end := p.newLabel()
 			p.resume = nil
 			top := p.newLabel()
