@@ -151,6 +151,9 @@ func TestWildJumps(t *testing.T) {
 			}
 			p := newSnippet(mode, va)
 			p.runsData = true
+			for i := range p.Data {
+				p.Data[i] = []byte{0x90, 0xff, 0xc0}[i%3] // as in the ROM
+			}
 			end := p.newLabel()
 			p.resume = nil
 			top := p.newLabel()
