@@ -194,6 +194,12 @@ func (a *asm) andImm32(r int8, v int32) {
 	a.imm32(v)
 }
 
+// addImm32 adds to 32 bits of a register (f).
+func (a *asm) addImm32(r int8, v int32) {
+	a.opReg(0, false, 0x81, 0, r)
+	a.imm32(v)
+}
+
 // cmpMem32 compares 32 bits of memory with a byte, sign-extended (f).
 func (a *asm) cmpMem32(m mem, v int8) {
 	a.opMem(0, false, 0x83, 7, m)

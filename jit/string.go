@@ -3,7 +3,8 @@ package jit
 // String instructions.
 //
 // With REP they run as the host's own, on host addresses, in stretches: as many
-// elements as lie in one page on each side. A stretch is checked like an access
+// elements as lie in one page on each side, or more where pages are next to each
+// other on the host as well. A stretch is checked like an access
 // to its first element; that the others are in the same pages is arithmetic on
 // the low bits of RSI, RDI and RCX. Nearly always one stretch is all, which is the
 // straight path; else the registers are moved on by what the pages hold, and it
@@ -20,6 +21,7 @@ package jit
 import (
 	"math/bits"
 
+	"hotblock/interp"
 	"hotblock/x86"
 	"hotblock/x86/decode"
 )
@@ -216,31 +218,69 @@ func (t *translator) stretch(u stringUse, live bool, chunk func()) {
 
 func log2(size int32) uint8 { return uint8(bits.TrailingZeros32(uint32(size))) }
 
-// chunkSize loads into s0 how many elements the pages hold, which is at most
-// RCX, and takes them off RCX. It may not change flags if they are live, and
-// uses s1.
+// maxChunk is how many bytes are done at most before the next poll.
+const maxChunk = 64 << 10
+
+// chunkSize loads into s0 how many elements to do next, at least one and at most
+// RCX, and takes them off RCX: up to the end of the page, and of those behind it as
+// long as they are known to the TLB and next to each other in the host's memory too.
+// It keeps s2, and flags if they are live.
 func (t *translator) chunkSize(u stringUse, live bool) {
+	lg := log2(int32(u & stringSize))
 	if live {
 		t.pushf()
 	}
-	t.mov32(s0, hRDI)
-	t.andImm32(s0, pageSize-1)
-	if u&stringSrc != 0 {
-		t.mov32(s1, hRSI)
+	t.store(slot(x86.RAX), hRAX)
+	t.store(slot(x86.RDX), hRDX)
+	// RAX: how many bytes it may be.
+	t.movWord(hRAX, hostRCX)
+	t.movImm32(hRDX, maxChunk>>lg)
+	t.opReg(rexW, false, 0x3b, hRAX, hRDX)    // cmp
+	t.opReg(rexW, true, 0x40|ccA, hRAX, hRDX) // cmova
+	t.shift(4, hRAX, lg)
+	tlb := interp.TLB(t.v & interp.VariantTLB)
+	side := func(reg int8, tag, add uintptr, host func()) {
+		// s1: how many of them there are.
+		t.mov32(s1, reg)
 		t.andImm32(s1, pageSize-1)
-		t.opReg(0, false, 0x3b, s0, s1)  // cmp s0, s1
-		t.opReg(0, true, 0x40|2, s0, s1) // cmovb s0, s1
+		t.opReg(0, false, 0xf7, 3, s1) // neg
+		t.addImm32(s1, pageSize)
+		next := t.pos()
+		t.opReg(rexW, false, 0x3b, s1, hRAX) // cmp
+		enough := t.jcc(ccAE)
+		t.lea(s0, mem{base: reg, index: s1})
+		t.rorx(hRDX, s0, 12)
+		t.movzx16(hRDX, hRDX)
+		t.add(s0, gsx(hRDX, int32(tag)))
+		unknown := t.jcc(ccNE)
+		t.load(s0, gsx(hRDX, int32(add)))
+		t.addReg(s0, reg)
+		host() // compares it with the host's address of the first
+		apart := t.jcc(ccNE)
+		t.addImm32(s1, pageSize)
+		t.patchRel32(t.jmp(), next)
+		t.patchRel32(unknown, t.pos())
+		t.patchRel32(apart, t.pos())
+		t.mov(hRAX, s1) // less than it was
+		t.patchRel32(enough, t.pos())
 	}
-	t.opReg(0, false, 0xf7, 3, s0) // neg
-	t.opReg(0, false, 0x81, 0, s0) // add
-	t.imm32(pageSize)
-	t.opReg(0, false, 0xc1, 5, s0) // shr
-	t.byte(log2(int32(u & stringSize)))
+	tag, add := tlb.ReadTag, tlb.ReadAdd
+	if u&stringSrc != 0 {
+		side(hRSI, tag, add, func() { t.opMem(rexW, false, 0x3b, s0, gs(offTmp)) })
+	}
+	if u&stringStores != 0 {
+		tag, add = tlb.WriteTag, tlb.WriteAdd
+	}
+	side(hRDI, tag, add, func() { t.opReg(rexW, false, 0x3b, s0, s2) })
+	t.mov(s0, hRAX)
+	t.shift(5, s0, lg)
 	rex := byte(0)
 	if t.wide {
 		rex = rexW
 	}
 	t.opReg(rex, false, 0x2b, hostRCX, s0) // sub
+	t.load(hRAX, slot(x86.RAX))
+	t.load(hRDX, slot(x86.RDX))
 	if live {
 		t.popf()
 	}

@@ -482,18 +482,18 @@ func (t *translator) iretInst(g *ginst) {
 	unless(ccE)
 	t.load(s0, based(s2, 0))
 	away = append(away, t.ifNotCanonical(s0, hRAX))
-	// The GDT, if it is a page or less at the start of one.
+	// The GDT, if it is in one page.
 	t.load(hRAX, based(s1, stateGDTBase))
-	t.testImm32(hRAX, pageSize-1)
-	unless(ccE)
 	t.rorx(hRDX, hRAX, 12)
 	t.movzx16(hRDX, hRDX)
 	tlb := interp.TLB(t.kernelTLB(false))
 	t.load(s0, gsx(hRDX, int32(tlb.ReadTag)))
 	t.addReg(s0, hRAX)
-	unless(ccE)
+	t.cmpImm(s0, pageSize-1)
+	away = append(away, t.jcc(ccA))
 	t.add(hRAX, gsx(hRDX, int32(tlb.ReadAdd)))
-	t.loadU16(s0, based(s1, stateGDTLimit))
+	t.loadU16(hRDX, based(s1, stateGDTLimit))
+	t.addReg(s0, hRDX)
 	t.cmpImm(s0, pageSize-1)
 	away = append(away, t.jcc(ccA))
 	// selector loads one, whose low three bits are known, from the frame into RDX

@@ -492,6 +492,7 @@ func (t *translator) poll(goff uint32, live bool) {
 
 // Condition codes.
 const (
+	ccAE = 3
 	ccE  = 4
 	ccNE = 5
 	ccA  = 7

@@ -15,6 +15,7 @@ type Ports interface {
 // HasInterrupt may lock.
 type IntController interface {
 	// HasInterrupt reports, without locking, whether Ack would find a vector.
+	// Whenever it comes to be true, Signals.Kick is called afterwards.
 	HasInterrupt() bool
 	// Ack takes the deliverable interrupt of the highest priority into service
 	// and returns its vector; ok is false when there is none any more.

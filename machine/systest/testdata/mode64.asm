@@ -6,7 +6,10 @@
 
 VEC	equ 0x41
 
-test:	mov ecx, 0xc0000081	; STAR: SYSCALL to 08, SYSRET to 20 + 16 and + 8
+test:	mov al, 0xff		; no interrupts but the test's own
+	out 0x21, al
+	out 0xa1, al
+	mov ecx, 0xc0000081	; STAR: SYSCALL to 08, SYSRET to 20 + 16 and + 8
 	xor eax, eax
 	mov edx, 0x00200008
 	wrmsr
@@ -150,9 +153,6 @@ entry:	mov [save_rsp], rsp
 
 ; An interrupt waits for IF, which STI, POPF and IRET set.
 waiting:
-	mov al, 0xff
-	out 0x21, al
-	out 0xa1, al
 	mov r14d, 0xfee00000
 	mov dword [r14 + 0xf0], 0x1ff
 	mov dword [r14 + 0x80], 0
