@@ -146,6 +146,11 @@ func (e *Engine) compare(r *region, start uint64, before *x86.State, want *inter
 	if (c.MXCSR^w.MXCSR)&^sticky != 0 {
 		differ("MXCSR", c.MXCSR, w.MXCSR, before.MXCSR)
 	}
+	if e.sh.Reason == reasonFault && c.FSW == w.FSW&^0x3800 && c.FTW == 0xff {
+		// A conversion to an MMX register that raises #XM has entered MMX; it will
+		// with the interpreter.
+		c.FSW, c.FTW = w.FSW, w.FTW
+	}
 	if c.FCW != w.FCW || c.FSW != w.FSW || c.FTW != w.FTW {
 		differ("x87", fmt.Sprintf("%x", [3]uint16{c.FCW, c.FSW, uint16(c.FTW)}), fmt.Sprintf("%x", [3]uint16{w.FCW, w.FSW, uint16(w.FTW)}),
 			fmt.Sprintf("%x", [3]uint16{before.FCW, before.FSW, uint16(before.FTW)}))
