@@ -55,6 +55,13 @@ type context struct {
 	AVXOK     uint32
 	HostMXCSR uint32
 
+	X87Dead  uint32        // the x87 registers are in State, not in the host's
+	X87OK    uint32        // they may be used
+	X87Saved uint32        // the exit stored them: see x87Pointers
+	X87Base  uint64        // RBase of the last region with x87 instructions that was entered
+	X87Tag   uint64        // for PEXT and PDEP: the low bits of the tags in X87
+	X87      [x87Size]byte // image for FNSAVE and FRSTOR
+
 	IntWaiting uint32 // 1: an interrupt waits for IF
 	Stale      uint32 // translated code changed the CPL or EFLAGS.AC
 }
@@ -96,13 +103,24 @@ const (
 	offVecOK      = int32(unsafe.Offsetof(context{}.VecOK))
 	offAVXOK      = int32(unsafe.Offsetof(context{}.AVXOK))
 	offHostMXCSR  = int32(unsafe.Offsetof(context{}.HostMXCSR))
+	offX87Dead    = int32(unsafe.Offsetof(context{}.X87Dead))
+	offX87OK      = int32(unsafe.Offsetof(context{}.X87OK))
+	offX87Saved   = int32(unsafe.Offsetof(context{}.X87Saved))
+	offX87Base    = int32(unsafe.Offsetof(context{}.X87Base))
+	offX87Tag     = int32(unsafe.Offsetof(context{}.X87Tag))
+	offX87        = int32(unsafe.Offsetof(context{}.X87))
 )
 
 // Displacements in x86.State.
 const (
-	stateV     = int32(unsafe.Offsetof(x86.State{}.V))
-	stateMXCSR = int32(unsafe.Offsetof(x86.State{}.MXCSR))
-	stateFlags = int32(unsafe.Offsetof(x86.State{}.Flags))
+	stateV      = int32(unsafe.Offsetof(x86.State{}.V))
+	stateMXCSR  = int32(unsafe.Offsetof(x86.State{}.MXCSR))
+	stateFPFrac = int32(unsafe.Offsetof(x86.State{}.FPFrac))
+	stateFPExp  = int32(unsafe.Offsetof(x86.State{}.FPExp))
+	stateFCW    = int32(unsafe.Offsetof(x86.State{}.FCW))
+	stateFSW    = int32(unsafe.Offsetof(x86.State{}.FSW))
+	stateFTW    = int32(unsafe.Offsetof(x86.State{}.FTW))
+	stateFlags  = int32(unsafe.Offsetof(x86.State{}.Flags))
 
 	stateR            = int32(unsafe.Offsetof(x86.State{}.R))
 	stateCPL          = int32(unsafe.Offsetof(x86.State{}.CPL))

@@ -333,7 +333,7 @@ func (d *diffPair) try(e *decode.Encoding) (msg string, ok bool) {
 				st.GPR[i] -= (st.GPR[i] + uint64(x.Disp) + segBase) & 15
 			}
 		}
-		if x.Base >= decode.RIPReg || x.Index != decode.NoReg {
+		if x.Base >= decode.NoReg || x.Index != decode.NoReg {
 			return "", false
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"math/bits"
 	"runtime"
 	"slices"
-	"sort"
 	"sync/atomic"
 	"time"
 
@@ -28,10 +27,11 @@ type Engine struct {
 	hostAVX          bool
 
 	// Host offsets in the arena.
-	enter, enterVec, fault, loadVec, nowhere int32
-	stubs                                    [numSites]int32
-	firstRegion                              int
-	used                                     int
+	enter, enterVec, enterX87, enterBoth int32
+	fault, loadVec, loadX87, nowhere     int32
+	stubs                                [numSites]int32
+	firstRegion                          int
+	used                                 int
 
 	sites   []site
 	noJump  jumpEntry // an entry of a jump cache that leads to no region
@@ -98,7 +98,8 @@ func New(c *interp.CPU, cfg Config) (*Engine, error) {
 	x.NotIF, x.NotAC, x.Arith = ^uint64(x86.FlagIF), ^uint64(x86.FlagAC), arith
 	x.DescCode0, x.DescData0 = 0x00af9b000000ffff, 0x00cf93000000ffff
 	x.DescCode3, x.DescData3 = 0x00affb000000ffff, 0x00cff3000000ffff
-	x.VecDead, x.AVXDead = 1, 1
+	x.VecDead, x.AVXDead, x.X87Dead = 1, 1, 1
+	x.X87Tag = x87Tag
 	x.HostMXCSR = 0x1f80
 	x.MapGen = [2]uint64{firstGen, firstGen}
 	e.lastGen = firstGen
@@ -366,7 +367,10 @@ func (e *Engine) in() {
 	copy(x.R[:], c.R[:16])
 	copy(x.Seg[:], c.R[x86.RSeg:x86.RSeg+6])
 	x.EntryFlags = packFlags(c.ArithFlags())
-	x.VecOK, x.AVXOK = 0, 0
+	x.VecOK, x.AVXOK, x.X87OK = 0, 0, 0
+	if e.x87Usable() {
+		x.X87OK = 1
+	}
 	if c.SSEEnabled() {
 		x.VecOK = 1
 	}
@@ -435,8 +439,8 @@ func (e *Engine) Run(entry uint64) {
 	}
 }
 
-// retry goes on inside of a region, at e.resume, with the vector registers loaded
-// if the region uses them.
+// retry goes on inside of a region, at e.resume, with the vector and x87 registers
+// loaded if the region uses them.
 func (e *Engine) retry() (ip uint64, interpret bool) {
 	s := &e.sites[e.sh.Site]
 	r, target := e.owner(s), e.resume
@@ -445,9 +449,14 @@ func (e *Engine) retry() (ip uint64, interpret bool) {
 		e.sh.Resume = uint64(e.arena.Base) + uint64(target)
 		target = r.resume
 	}
-	if r.vec {
+	switch {
+	case r.vec && r.x87:
+		e.call(e.enterBoth, target)
+	case r.vec:
 		e.call(e.enterVec, target)
-	} else {
+	case r.x87:
+		e.call(e.enterX87, target)
+	default:
 		e.call(e.enter, target)
 	}
 	return e.exit()
@@ -465,6 +474,9 @@ func (e *Engine) call(stub, target int32) {
 	}
 	host.Enter(&x.Frame, e.arena.Base+uintptr(stub))
 	e.stats.Exits[x.Reason]++
+	if x.X87Saved != 0 {
+		e.x87Pointers()
+	}
 	if x.Stale != 0 {
 		x.Stale = 0
 		e.cpu.PrivilegeChanged()
@@ -550,7 +562,11 @@ func (e *Engine) link(id uint32, r *region) {
 	if e.owner(s).dead {
 		return
 	}
-	e.patch(s.retry, r.direct)
+	target := r.direct
+	if e.owner(s) == r {
+		target = r.loop
+	}
+	e.patch(s.retry, target)
 	s.linked = r.entry
 	r.in = append(r.in, id)
 	e.stats.Links++
@@ -594,18 +610,12 @@ func (e *Engine) address(r *ref, v interp.Variant) uint64 {
 // faultIP is the guest's instruction at which translated code faulted.
 func (e *Engine) faultIP() uint64 {
 	x := &e.sh.context
-	at := int32(x.FaultRIP - e.arena.Base)
-	i := sort.Search(len(e.regions), func(i int) bool { return e.regions[i].host > at }) - 1
-	if x.FaultNested != 0 || i < 0 || at >= e.regions[i].end {
+	r, m := e.instAt(int32(x.FaultRIP - e.arena.Base))
+	if x.FaultNested != 0 || r == nil {
 		panic(fmt.Sprintf("jit: fault %d at %#x, address %#x, in no translated instruction", x.FaultTrap, x.FaultRIP, x.FaultAddr))
 	}
-	r := e.regions[i]
-	j, found := slices.BinarySearchFunc(r.insts, at-r.host, func(m instMap, at int32) int { return int(m.host) - int(at) })
-	if !found {
-		j--
-	}
 	e.unswap(r)
-	return x.RBase + uint64(r.insts[j].goff)
+	return x.RBase + uint64(m.goff)
 }
 
 // Fprint writes the counters for people.

@@ -58,7 +58,7 @@ func (t *translator) canDo(g *ginst) bool {
 	}
 	switch e.Class {
 	case decode.ClassPlain:
-		if e.X87 || e.BitString && int32(x.AddrSize) != t.word() || x.VIndex.Kind != decode.None || !t.e.hostHas[x.Feature] || !t.e.hostOps[x.Op] {
+		if e.X87 && !canX87(x) || e.BitString && int32(x.AddrSize) != t.word() || x.VIndex.Kind != decode.None || !t.e.hostHas[x.Feature] || !t.e.hostOps[x.Op] {
 			return false
 		}
 		if e.Mem == decode.AccessAddress {

@@ -23,11 +23,21 @@ func (e *Engine) makeStubs() {
 	}
 
 	// Enter: the registers and flags from the context, then to Target.
-	// enterVec does it with the vector registers.
+	// enterVec does it with the vector registers, enterX87 with the x87 registers,
+	// enterBoth with both.
+	call := func() (at int) {
+		a.byte(0xe8)
+		a.imm32(0)
+		return a.pos() - 4
+	}
+	e.enterX87 = int32(a.pos())
+	callX87 := call()
+	onlyX87 := a.jmp()
+	e.enterBoth = int32(a.pos())
+	callBoth := call()
 	e.enterVec = int32(a.pos())
-	a.byte(0xe8) // call
-	a.imm32(0)
-	callLoad := a.pos() - 4
+	callLoad := call()
+	a.patchRel32(onlyX87, a.pos())
 	e.enter = int32(a.pos())
 	a.load32(hRAX, gs(offEntryFlags))
 	a.byte(0x04, 0x7f) // add al, 0x7f: OF is what AL was
@@ -37,8 +47,8 @@ func (e *Engine) makeStubs() {
 	}
 	a.jmpMem(gs(offTarget))
 
-	// Exit: the registers and flags to the context, vector registers, if they are
-	// the host's, to State, and back to Go.
+	// Exit: the registers and flags to the context, vector and x87 registers, if
+	// they are the host's, to State, and back to Go.
 	common := a.pos()
 	a.popMem(gs(offSite))
 	fromFault := a.pos()
@@ -47,10 +57,15 @@ func (e *Engine) makeStubs() {
 	for _, r := range regs {
 		a.store(slot(r.g), r.h)
 	}
+	a.load32(s0, gs(offX87Dead))
+	saveX87 := a.jrcxz()
+	vectors := a.pos()
 	a.load32(s0, gs(offVecDead))
 	save := a.jrcxz()
 	back := a.pos()
 	a.jmpMem(gs(host.OffExit))
+	a.here(saveX87)
+	far := a.jmp()
 	a.here(save)
 	a.load(s0, gs(offState))
 	for i := range int8(16) {
@@ -67,6 +82,9 @@ func (e *Engine) makeStubs() {
 	a.storeImm32(gs(offVecDead), 1)
 	a.storeImm32(gs(offAVXDead), 1)
 	a.patchRel32(a.jmp(), back)
+	a.patchRel32(far, a.pos())
+	a.saveX87()
+	a.patchRel32(a.jmp(), vectors)
 
 	for k := range numSites {
 		e.stubs[k] = int32(a.pos())
@@ -109,6 +127,11 @@ func (e *Engine) makeStubs() {
 	a.storeImm32(gs(offAVXDead), 0)
 	a.here(noAVX)
 	a.byte(0xc3) // ret
+
+	e.loadX87 = int32(a.pos())
+	a.patchRel32(callX87, a.pos())
+	a.patchRel32(callBoth, a.pos())
+	a.restoreX87()
 
 	e.used = (a.pos() + 63) &^ 63
 	copy(e.arena.Write, a.b)

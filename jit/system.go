@@ -225,9 +225,6 @@ func (t *translator) shift(op int8, r int8, n byte) {
 	t.byte(n)
 }
 
-// loadU16 loads 16 bits, zero-extended.
-func (t *translator) loadU16(r int8, m mem) { t.opMem(0, true, 0xb7, r, m) }
-
 // handOver makes all jumps in *at lead to an exit for the interpreter to run g.
 // restore is written before it.
 func (t *translator) handOver(g *ginst, at *[]int, restore func()) {

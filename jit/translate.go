@@ -80,7 +80,10 @@ type region struct {
 	end      int32
 	indirect int32 // host offset of the entry with the linear address in s1
 	direct   int32 // and of that for edges
+	loop     int32 // and of that for its own edges, behind the prologues
 	vec      bool
+	x87      bool
+	inexact  bool // it has instructions of x87Functions
 	dead     bool
 	entry    uint64   // what the interpreter knows it by
 	runs     uint64   // while verifying
@@ -103,6 +106,7 @@ type instMap struct {
 	live, defined, undefined uint16
 	rep                      stringUse // with REP
 	flags                    bool      // the flags go to memory or a register
+	fop                      uint16    // of an x87 instruction that sets FOP: that, and followed
 }
 
 // A ref is a guest memory reference: base + index<<scale + disp + segment base.
@@ -225,6 +229,10 @@ func (t *translator) collect(b interp.Block) bool {
 		if g.e.Vector {
 			t.r.vec = true
 		}
+		if g.e.X87 {
+			t.r.x87 = true
+			t.r.inexact = t.r.inexact || x87Functions[g.x.Op]
+		}
 		if g.e.Class == decode.ClassBranch && !isJcc(&g.x) && !isLoop(&g.x) || endsRegion(&g.x) {
 			t.ends = true
 			break
@@ -279,6 +287,10 @@ func (t *translator) emit() bool {
 	if r.vec {
 		t.vecPrologue()
 	}
+	if r.x87 {
+		t.x87Prologue()
+	}
+	r.loop = r.host + int32(t.pos())
 	t.fixups = t.fixups[:0]
 	if t.swapped = len(t.swaps) > 0; t.swapped {
 		r.swaps = append([]swap(nil), t.swaps...)
@@ -340,7 +352,7 @@ func (t *translator) emit() bool {
 	r.insts = make([]instMap, t.n)
 	for i := range t.n {
 		g := &t.insts[i]
-		r.insts[i] = instMap{g.host, t.goff + g.off, g.live, g.e.FlagsWritten, (g.e.FlagsUndefined | g.e.FlagsMaybe) & arith, 0, g.x.Op == opPushf || g.x.Op == opSyscall}
+		r.insts[i] = instMap{g.host, t.goff + g.off, g.live, g.e.FlagsWritten, (g.e.FlagsUndefined | g.e.FlagsMaybe) & arith, 0, g.x.Op == opPushf || g.x.Op == opSyscall, fopOf(&g.x)}
 		if g.e.Class == decode.ClassString && g.x.Rep != 0 {
 			r.insts[i].rep = t.stringUseOf(&g.x)
 		}
