@@ -518,6 +518,8 @@ func (e *Engine) exit() (ip uint64, interpret bool) {
 		}
 		return ip, true
 	case siteMiss:
+		// While something is pending the interpreter goes on, so that no sequence of
+		// misses keeps the CPU.
 		va := e.address(&s.ref, v)
 		if s.grouped && va&(pageSize-1)+uint64(s.size) > pageSize {
 			x.EntryFlags = packFlags(x.Flags)
@@ -527,7 +529,7 @@ func (e *Engine) exit() (ip uint64, interpret bool) {
 			}
 			return ip, true
 		}
-		if va&(pageSize-1)+uint64(s.size) <= pageSize && e.cpu.FillTLB(va, s.write) {
+		if va&(pageSize-1)+uint64(s.size) <= pageSize && atomic.LoadUint32(&x.Pending) == 0 && e.cpu.FillTLB(va, s.write) {
 			e.stats.Filled++
 			x.EntryFlags = packFlags(x.Flags)
 			e.resume = s.retry
