@@ -200,6 +200,9 @@ func (a *asm) addImm32(r int8, v int32) {
 	a.imm32(v)
 }
 
+// addReg32 adds 32 bits (f).
+func (a *asm) addReg32(d, s int8) { a.opReg(0, false, 0x03, d, s) }
+
 // cmpMem32 compares 32 bits of memory with a byte, sign-extended (f).
 func (a *asm) cmpMem32(m mem, v int8) {
 	a.opMem(0, false, 0x83, 7, m)

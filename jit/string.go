@@ -248,17 +248,34 @@ func (t *translator) chunkSize(u stringUse, live bool) {
 		next := t.pos()
 		t.opReg(rexW, false, 0x3b, s1, hRAX) // cmp
 		enough := t.jcc(ccAE)
-		t.lea(s0, mem{base: reg, index: s1})
+		var around int
+		if t.wide {
+			t.lea(s0, mem{base: reg, index: s1})
+		} else {
+			// What the upper half of a register holds does not count, and addresses
+			// go around at 4 GiB.
+			t.mov32(s0, reg)
+			t.addReg32(s0, s1)
+			around = t.jcc(ccC)
+		}
 		t.rorx(hRDX, s0, 12)
 		t.movzx16(hRDX, hRDX)
 		t.add(s0, gsx(hRDX, int32(tag)))
 		unknown := t.jcc(ccNE)
 		t.load(s0, gsx(hRDX, int32(add)))
-		t.addReg(s0, reg)
+		if t.wide {
+			t.addReg(s0, reg)
+		} else {
+			t.mov32(hRDX, reg)
+			t.addReg(s0, hRDX)
+		}
 		host() // compares it with the host's address of the first
 		apart := t.jcc(ccNE)
 		t.addImm32(s1, pageSize)
 		t.patchRel32(t.jmp(), next)
+		if !t.wide {
+			t.patchRel32(around, t.pos())
+		}
 		t.patchRel32(unknown, t.pos())
 		t.patchRel32(apart, t.pos())
 		t.mov(hRAX, s1) // less than it was

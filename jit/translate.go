@@ -504,6 +504,7 @@ func (t *translator) poll(goff uint32, live bool) {
 
 // Condition codes.
 const (
+	ccC  = 2
 	ccAE = 3
 	ccE  = 4
 	ccNE = 5
