@@ -87,6 +87,7 @@ func New(c *interp.CPU, cfg Config) (*Engine, error) {
 		arena.Close()
 		return nil, err
 	}
+	runtime.AddCleanup(c, func(f *host.Frame) { f.Free() }, frame)
 	e := &Engine{cpu: c, arena: arena, sh: sharedOf(frame), cfg: cfg}
 	e.hostHas, e.hostOps = hostFeatures(c.Model)
 	e.hostAVX = host.HostFeatures().AVX
@@ -117,11 +118,11 @@ func New(c *interp.CPU, cfg Config) (*Engine, error) {
 	return e, nil
 }
 
-// Close frees what the engine holds of the host. The CPU must not run any more.
+// Close frees the code cache. The CPU must not run any more; what it shares with
+// other goroutines stays as long as it does.
 func (e *Engine) Close() {
 	if e.arena != nil {
 		e.arena.Close()
-		e.sh.Frame.Free()
 		e.arena = nil
 	}
 }

@@ -40,3 +40,7 @@ func hostFeatures(model *x86.Model) (features, ops []bool) {
 	ops[decode.MustOp("lzcnt")] = has["abm"] && model.Has("abm")
 	return features, ops
 }
+
+// Available reports whether this host runs translated code: New does not fail for
+// want of a CPU or a system that can.
+func Available() bool { return host.Available() }

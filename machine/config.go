@@ -14,7 +14,6 @@ import (
 const (
 	DefaultRAM        = 1 << 30 // bytes
 	DefaultCPU        = "max"
-	DefaultAccel      = "interp"
 	MaxSerial         = 4
 	MaxDrives         = 4 // two IDE channels of two
 	DebugConPort      = 0xe9
@@ -71,6 +70,14 @@ type Config struct {
 
 	Host Host
 }
+
+// DefaultAccel is the fastest engine that this host has.
+var DefaultAccel = func() string {
+	if jit.Available() {
+		return "jit"
+	}
+	return "interp"
+}()
 
 // SetEngine chooses the engine: "interp", or "jit" with settings of package jit
 // behind commas, as in "jit,threshold=1".

@@ -111,5 +111,8 @@ func (m *Machine) Close() error {
 		errs = append(errs, f.Close())
 	}
 	m.files = nil
+	if m.JIT != nil {
+		m.JIT.Close()
+	}
 	return errors.Join(errs...)
 }

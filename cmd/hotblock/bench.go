@@ -26,7 +26,7 @@ func init() {
 	subcommands[agent.Command] = func(args []string, _, _ io.Writer) error { return agent.Main(args) }
 }
 
-const benchHelp = `usage: hotblock bench [options]
+var benchHelp = `usage: hotblock bench [options]
 
 Runs the same programs natively, in QEMU (TCG) and in hotblock, and compares
 their times. Guest programs come from Debian's archive by package name.

@@ -134,7 +134,6 @@ func badInput(t *testing.T) map[string]string {
 		"-smp|zero":                           "zero",
 		"-cpu|pentium9":                       "pentium9",
 		"-cpu|max,+warp":                      "warp",
-		"-accel|jit":                          "interp",
 		"-accel|kvm":                          "virtualisation",
 		"-accel|intrep":                       "interp",
 		"-M|q36":                              "q36",

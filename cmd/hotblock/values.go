@@ -175,8 +175,9 @@ func printColumns(w io.Writer, names []string) {
 }
 
 const accelHelp = `Engines:
+  jit      interpreter and translator of hot code to host code; on Linux, for CPUs
+           with BMI2 (the default there)
   interp   interpreter, on every host
-  jit      interpreter and translator of hot code to host code, on Linux on amd64
   tcg      QEMU's name for translation in software; means the default
 `
 
