@@ -1,0 +1,39 @@
+// Package jit translates hot basic blocks of the guest to code of the host, which
+// is an amd64 too. It is the second tier behind package interp, for one CPU.
+//
+// # How it works
+//
+// The interpreter counts how often each block is entered. One that is hot becomes
+// a region here (translate.go): its instructions, copied, with their operands
+// rewritten (inst.go). Guest registers are in host registers, status flags in the
+// host's flags, vector and x87 registers in the host's, also from one region to
+// the next. A region is left through sites, places that lead to the engine
+// (engine.go): it fills the TLB and goes on, or links the site to the region that
+// it asked for, or has the interpreter do what is rare. All exceptions and
+// interrupts are the interpreter's, so there is one piece of code for each.
+//
+//	translate.go  regions: which instructions, their flags, their edges
+//	lower.go      an instruction, by class; string.go, system.go, bitstring.go,
+//	              loopinst.go and x87.go for some classes
+//	inst.go       writing a guest instruction as host code; asm.go is the encoder
+//	homes.go      which guest register is in which host register
+//	loops.go      jumps that stay in a region
+//	coalesce.go   accesses to memory: the inline TLB, one check for several
+//	maps.go       code that depends on mappings; address spaces
+//	stubs.go      the way in and out; context_unsafe.go is what code sees through GS
+//	engine.go     the code cache, links, exits
+//	verify.go     -jit verify: every region against the interpreter
+//	host/         executable memory, signals
+//
+// # What holds everywhere
+//
+// Nothing of the guest changes before the last thing of an instruction that can
+// fault, so an instruction can always be handed to the interpreter or started
+// again. Translated code never writes to memory that the write TLB does not hold,
+// and no write TLB holds a page with code. Every loop polls the pending word.
+// Between instructions the scratch registers hold nothing of the guest's. Code
+// does not depend on its linear address.
+//
+// One thing differs from silicon: status flags that the program overwrites before
+// it reads them may have any value in the frame of a fault that is taken meanwhile.
+package jit
