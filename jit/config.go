@@ -2,6 +2,7 @@ package jit
 
 import (
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 )
@@ -11,6 +12,7 @@ type Config struct {
 	Threshold uint64 // times a block is entered before it is translated, at least 1
 	CacheSize int    // of the code cache, in bytes: minCache to maxCache
 	Verify    Verify
+	Dump      io.Writer // where set: gets the disassembly of each region, guest and host
 }
 
 // Verify says which runs of regions the interpreter repeats from the same state; a

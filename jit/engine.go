@@ -216,6 +216,9 @@ func (e *Engine) place(r *region) {
 	n := copy(e.arena.Write[e.used:], e.t.b)
 	e.used += (n + 15) &^ 15
 	r.end = r.host + int32(n)
+	if e.cfg.Dump != nil {
+		fmt.Fprint(e.cfg.Dump, e.listing(r, e.t.va))
+	}
 	e.regions = append(e.regions, r)
 	for _, p := range []*interp.CodePage{r.page, r.page2} {
 		if p == nil {

@@ -142,6 +142,7 @@ type translator struct {
 	e     *Engine
 	r     *region
 	v     interp.Variant // at cur: STAC and CLAC change it
+	va    uint64         // of the block now, for dumps
 	wide  bool           // 64-bit code
 	goff  uint32         // of the page in the granule
 	insts []ginst
@@ -168,7 +169,7 @@ func (e *Engine) translate(b interp.Block, split bool) *region {
 	t := &e.t
 	t.b = t.b[:0]
 	t.cold = t.cold[:0]
-	t.e, t.v = e, b.Variant
+	t.e, t.v, t.va = e, b.Variant, b.VA
 	t.wide = b.Variant&interp.Variant64 != 0
 	t.goff = 0
 	if b.Variant&interp.VariantLarge != 0 {

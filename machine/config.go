@@ -195,6 +195,7 @@ const (
 	TraceGuestErrors                   // what no sane guest does
 	TraceUnimp                         // what is not implemented
 	TraceJIT                           // what the translator did, at the end
+	TraceOutAsm                        // code that was translated
 )
 
 // TraceItem is a name for -d.
@@ -214,6 +215,7 @@ var TraceItems = []TraceItem{
 	{"mmu", TraceMMU, "page faults and failing page walks"},
 	{"cpu_reset", TraceReset, "CPU state before each reset"},
 	{"guest_errors", TraceGuestErrors, "guests doing what makes no sense, such as touching devices that are not there"},
+	{"out_asm", TraceOutAsm, "disassembly of what is translated, guest and host"},
 	{"jit", TraceJIT, "counters of the translator, at the end"},
 	{"unimp", TraceUnimp, "use of what is not implemented"},
 }

@@ -167,7 +167,11 @@ func (m *Machine) connectCPU(model *x86.Model) error {
 	m.CPU = c
 	if m.cfg.Accel == "jit" {
 		var err error
-		if m.JIT, err = jit.New(c, m.cfg.JIT); err != nil {
+		settings := m.cfg.JIT
+		if m.cfg.Trace&TraceOutAsm != 0 {
+			settings.Dump = m.cfg.Host.Trace
+		}
+		if m.JIT, err = jit.New(c, settings); err != nil {
 			return err
 		}
 	}
