@@ -88,6 +88,7 @@ func New(c *interp.CPU, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	runtime.AddCleanup(c, func(f *host.Frame) { f.Free() }, frame)
+	runtime.AddCleanup(c, func(a *host.Arena) { a.Close() }, arena)
 	e := &Engine{cpu: c, arena: arena, sh: sharedOf(frame), cfg: cfg}
 	e.hostHas, e.hostOps = hostFeatures(c.Model)
 	e.hostAVX = host.HostFeatures().AVX

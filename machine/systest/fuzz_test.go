@@ -92,6 +92,7 @@ func runRandom(t *testing.T, img []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer m.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	done := make(chan error, 1)

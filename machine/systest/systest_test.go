@@ -229,6 +229,7 @@ func runHere(t *testing.T, engine, img string, d directives) result {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer m.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	exit, err := m.Run(ctx)
