@@ -78,6 +78,7 @@ type codePage struct {
 	single map[uint16]*Op
 	ops    [][]Op // everything decoded, for invalidation
 	used   [64]uint64
+	quiet  uint32 // stores since then
 	drops  uint32 // times the code was dropped lately because it was written
 	// Translations is the translator's own.
 	Translations any
@@ -316,14 +317,31 @@ func (c *CPU) invalidate(b *mmu.Block, off, size uint64) {
 		if p.overlaps(off&pageMask, size) {
 			c.drop(p)
 			p.drops++
+			p.quiet = 0
 			c.stats.Invalidated++
 		} else if p.ops != nil || p.Translations != nil {
 			left = true
 		}
 	}
-	if !left && c.NumCPUs == 1 {
+	if !left && c.NumCPUs == 1 && !c.restless(key) {
 		b.ClearFlags(off, mmu.PageCode)
 	}
+}
+
+// restless reports whether a page whose code was just dropped, or that has none, is
+// likely to have code again soon: taking it out of the write TLBs anew each time
+// costs more than the stores that pass through here meanwhile. After some stores
+// without code it is not.
+func (c *CPU) restless(key pageKey) bool {
+	for m := range c.code {
+		if p := c.code[m][key]; p != nil && p.drops > patience {
+			if p.quiet++; p.quiet < patience*16 {
+				return true
+			}
+			p.drops, p.quiet = 0, 0
+		}
+	}
+	return false
 }
 
 // dropAllCode forgets all decoded code.
