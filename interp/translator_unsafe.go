@@ -124,16 +124,13 @@ const (
 
 // Parts of a Variant.
 const (
-	VariantTLB   Variant = 3      // index of the TLB: VariantTLBUser, or that of a supervisor
+	VariantTLB   Variant = 3      // index of the TLB
 	Variant64    Variant = 1 << 2 // 64-bit code; else 32-bit
 	VariantLarge Variant = 1 << 3 // the code's page is a large one, of at least 2 MiB
 	VariantUser  Variant = 1 << 4 // CPL 3
 	VariantFS    Variant = 1 << 5 // in 32-bit code, FS has no limit and may be written
 	VariantGS    Variant = 1 << 6 // the same of GS
 )
-
-// VariantTLBUser is the index of the TLB of CPL 3.
-const VariantTLBUser = tlbUser
 
 // Variant returns the variant of the CPU's state, without VariantLarge; ok is
 // false where translated code may not run.

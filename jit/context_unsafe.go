@@ -152,7 +152,7 @@ const (
 	jumpEntries = 1 << jumpBits
 	jumpCaches  = 4
 	jumpMask    = 2*jumpEntries - 2 // PollMask: where PDEP puts the index, doubled
-	jumpShift   = 13                // see jumpIndex
+	jumpShift   = 13                // see jumpSlot
 	offJump     = 1 << 16
 )
 

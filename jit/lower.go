@@ -168,7 +168,8 @@ func (t *translator) skips(x *decode.Inst) bool {
 	return x.Op == opCld || x.Op == opNop || x.Op == opPause || x.Op == opEndbr
 }
 
-// load guest register g into the scratch register s, or return its home.
+// guest returns the host register that holds guest register g, s where it has to
+// be loaded.
 func (t *translator) guest(g uint8, s int8) int8 {
 	if h := t.home[g]; h != noReg {
 		return h
@@ -436,11 +437,7 @@ func (t *translator) pushReturn(m mem, goff uint32) {
 func (t *translator) target(g *ginst, live bool) {
 	if a := &g.x.Args[0]; a.Kind == decode.GPR {
 		h := t.guest(a.Reg, s1)
-		if t.wide {
-			t.mov(s1, h)
-		} else {
-			t.mov32(s1, h)
-		}
+		t.movWord(s1, h)
 		return
 	}
 	m := t.access(t.refOf(g), t.word(), false, live)

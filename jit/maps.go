@@ -256,7 +256,7 @@ func (e *Engine) EnterSpace(saved any) {
 		switch {
 		case j.cache != jumpCaches-1:
 			v = interp.Variant64
-			if j.cache == uint32(interp.VariantTLBUser) {
+			if j.cache == uint32(interp.TLBUser) {
 				v |= interp.VariantUser
 			}
 		case s.mode32 != e.mode32:

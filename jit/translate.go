@@ -163,19 +163,16 @@ type translator struct {
 	give           int // see emit
 }
 
-// translate makes a region of the block, writes it to the code cache and returns
-// it; nil where the block's first instruction is not to be translated.
+// translate makes a region of the block, in its split form or not, and returns it,
+// its code not yet in the code cache; nil where the block's first instruction is not to be translated.
 func (e *Engine) translate(b interp.Block, split bool) *region {
 	t := &e.t
 	t.b = t.b[:0]
 	t.cold = t.cold[:0]
 	t.e, t.v, t.va = e, b.Variant, b.VA
 	t.wide = b.Variant&interp.Variant64 != 0
-	t.goff = 0
-	if b.Variant&interp.VariantLarge != 0 {
-		t.goff = uint32(b.VA & (granuleLarge - 1) &^ (pageSize - 1))
-	}
-	t.r = &region{page: b.Page, variant: b.Variant, off: uint32(b.Off), goff: t.goff + uint32(b.Off), host: int32(e.used)}
+	t.r = &region{page: b.Page, variant: b.Variant, off: uint32(b.Off), goff: goffOf(b), host: int32(e.used)}
+	t.goff = t.r.goff - t.r.off
 	if !t.collect(b) {
 		return nil
 	}
@@ -446,11 +443,7 @@ func (t *translator) granule() uint32 {
 
 // leaRIP adds to an instruction pointer, in the width of the code.
 func (t *translator) leaRIP(d, s int8, n int32) {
-	if t.wide {
-		t.lea(d, based(s, n))
-	} else {
-		t.lea32(d, based(s, n))
-	}
+	t.leaWord(d, based(s, n))
 }
 
 // indirect jumps to the linear address in s1. undo is what RSP is off by if the
