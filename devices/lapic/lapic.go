@@ -166,6 +166,7 @@ type LAPIC struct {
 
 	timer    devices.Timer
 	timerAt  int64 // when it fires, 0 for not armed
+	fired    bool  // the one-shot count has come to its end
 	initial  uint32
 	divide   uint32
 	start    int64 // clock time at which the count began
@@ -666,7 +667,7 @@ func (l *LAPIC) write(r, v uint32, a *after) (ok bool) {
 		l.errors = 0
 	case regInitial:
 		if l.mode() != modeTSC {
-			l.initial = v
+			l.initial, l.fired = v, false
 			l.start = l.cfg.Clock.Now()
 			l.arm()
 		}
@@ -691,8 +692,15 @@ func (l *LAPIC) setLVT(i int, v uint32) {
 	l.lvt[i] = v
 	switch i {
 	case lvtTimer:
-		if (old^v)>>17&3 != 0 && (old>>17&3 == modeTSC || v>>17&3 == modeTSC) {
+		switch was, is := old>>17&3, v>>17&3; {
+		case was == is:
+		case was == modeTSC || is == modeTSC:
 			l.initial, l.deadline = 0, 0
+		case was == modePeriod && l.initial != 0:
+			// The count that is under way is the last.
+			p := max(l.countNS(uint64(l.initial)), 1)
+			l.start += max(l.cfg.Clock.Now()-l.start, 0) / p * p
+			l.fired = false
 		}
 		l.arm()
 	case lvtLINT0:
@@ -950,11 +958,8 @@ func (l *LAPIC) arm() {
 			at = l.start + (max(now-l.start, 0)/p+1)*p
 		}
 	case modeOneShot:
-		if l.initial != 0 {
+		if l.initial != 0 && !l.fired {
 			at = l.start + l.countNS(uint64(l.initial))
-			if at < now && l.timerAt == 0 {
-				at = 0 // it has fired
-			}
 		}
 	}
 	if at == 0 {
@@ -985,6 +990,8 @@ func (l *LAPIC) fire() {
 		l.deadline = 0
 	case modePeriod:
 		l.arm()
+	default:
+		l.fired = true
 	}
 	l.local(lvtTimer)
 }

@@ -252,6 +252,64 @@ func TestTimer(t *testing.T) {
 	}
 }
 
+// laggingClock is of a host that is busy elsewhere between any two looks at it.
+type laggingClock struct{ *devices.ManualClock }
+
+func (c laggingClock) Now() int64 {
+	c.Advance(50000)
+	return c.ManualClock.Now()
+}
+
+// A one-shot count that was over by the time that the host's timer was to be set
+// never came to its end.
+func TestTimerOnBusyHost(t *testing.T) {
+	c := &cpu{}
+	clock := devices.NewManualClock()
+	var bus lapic.Bus
+	l := lapic.New(&bus, lapic.Config{BSP: true, Clock: laggingClock{clock}, Signals: c})
+	l.WriteMMIO(0xf0, 4, 0x1ff)
+	l.WriteMMIO(0x3e0, 4, 0xb)
+	l.WriteMMIO(0x320, 4, 0x40)
+	for i := range 3 {
+		l.WriteMMIO(0x380, 4, 20000)
+		clock.Advance(1)
+		if v, ok := l.Ack(); !ok || v != 0x40 {
+			t.Fatalf("count %d ended in %#x, %v", i, v, ok)
+		}
+		l.WriteMMIO(0xb0, 4, 0)
+	}
+}
+
+// A periodic timer that becomes a one-shot fires once more, at the end of the
+// period that is under way.
+func TestTimerLastPeriod(t *testing.T) {
+	r := newRig(1)
+	r.enable()
+	r.set(0, 0x3e0, 0xb)
+	r.set(0, 0x320, 0x20050)
+	r.set(0, 0x380, 100000)
+	r.clock.Advance(250000)
+	r.l[0].Ack()
+	r.set(0, 0xb0, 0)
+	r.set(0, 0x320, 0x50)
+	if n := r.get(0, 0x390); n != 50000 {
+		t.Errorf("count %d in the middle of the last period", n)
+	}
+	r.clock.Advance(49999)
+	if r.l[0].HasInterrupt() {
+		t.Error("fired before the end of the period")
+	}
+	r.clock.Advance(2)
+	if _, ok := r.l[0].Ack(); !ok {
+		t.Error("not fired at the end of the period")
+	}
+	r.set(0, 0xb0, 0)
+	r.clock.Advance(1e6)
+	if r.l[0].HasInterrupt() {
+		t.Error("fired again")
+	}
+}
+
 func TestDeadline(t *testing.T) {
 	r := newRig(1)
 	r.enable()

@@ -4,9 +4,11 @@
 //
 // Each chip keeps the levels of its eight inputs. A request bit (IRR) is set by
 // a rising edge, or by a high level where ELCR says so, and falls when the
-// interrupt is acknowledged (edge) or the line drops. As on the chip, an edge
-// request is withdrawn when the line drops before it was acknowledged, and an
-// acknowledge that finds nothing gives input 7, the spurious interrupt.
+// interrupt is acknowledged (edge) or the line drops (level). An acknowledge that
+// finds nothing gives input 7, the spurious interrupt. On the chip an edge request,
+// too, is withdrawn when the line drops before it was acknowledged; here it is kept,
+// as KVM does: a processor takes an interrupt within the time of a pulse of the
+// 8254, a host that was busy elsewhere may not. The cascade follows the slave.
 package pic
 
 import (
@@ -49,7 +51,9 @@ func (c *chip) setLine(n byte, level bool) {
 		c.lines |= bit
 	} else {
 		c.lines &^= bit
-		c.irr &^= bit
+		if c.levelTriggered(n) || c.master && n == 2 {
+			c.irr &^= bit
+		}
 	}
 }
 

@@ -92,10 +92,11 @@ func TestSpecialFullyNested(t *testing.T) {
 
 func TestSpurious(t *testing.T) {
 	r := newRig().setup(1)
+	r.out(0x4d0, 0x08)
 	r.Line(3).Set(true)
 	r.Line(3).Set(false)
 	if r.intr {
-		t.Error("an edge request outlives its line")
+		t.Error("the request of a level outlives it")
 	}
 	if v := r.Ack(); v != 0x27 {
 		t.Errorf("spurious vector %#x", v)
@@ -103,6 +104,30 @@ func TestSpurious(t *testing.T) {
 	r.out(0x20, 0x0b)
 	if isr := r.bus.In(0x20, 1); isr != 0 {
 		t.Errorf("a spurious interrupt sets ISR %#x", isr)
+	}
+}
+
+// The 8254 pulses its output low between two ticks. A CPU that was late to take the
+// first of them found a spurious interrupt.
+func TestLatePulse(t *testing.T) {
+	r := newRig().setup(1)
+	r.Line(0).Set(true)
+	r.Line(0).Set(false)
+	if !r.intr {
+		t.Fatal("the request of an edge is gone with its line")
+	}
+	r.Line(0).Set(true)
+	if v := r.Ack(); v != 0x20 {
+		t.Errorf("vector %#x", v)
+	}
+	r.out(0x20, 0x20)
+	if r.intr {
+		t.Error("a tick is delivered twice")
+	}
+	r.Line(8).Set(true)
+	r.Line(8).Set(false)
+	if v := r.Ack(); v != 0x28 {
+		t.Errorf("vector %#x of the slave", v)
 	}
 }
 
