@@ -80,7 +80,7 @@ func (t *translator) planAccesses(split bool) {
 		t.accesses(g)
 		c.step(g)
 	}
-	if split || !t.wide {
+	if split || !t.wide || !t.e.use.memory.groups() {
 		for i := range c.plan {
 			c.plan[i].group = -1
 		}
@@ -268,28 +268,46 @@ func (t *translator) ungrouped(r ref, size int32, write, live bool) mem {
 	return t.check(r, size, write, live, 0, size)
 }
 
-// check writes the check of an access at r. The span to be checked starts at
-// before bytes from r (zero or less) and is span bytes long.
+// check writes the check of an access at r, as the strategy does it. The span to be
+// checked starts at before bytes from r (zero or less) and is span bytes long.
 func (t *translator) check(r ref, size int32, write, live bool, before, span int32) mem {
+	return t.e.use.memory.check(t, &check{r, size, write, live, before, span})
+}
+
+// missSite makes the site of a check that starts here, at low.
+func (t *translator) missSite(c *check, low ref) uint32 {
+	return t.newSite(site{kind: siteMiss, write: c.write, size: int16(c.span), grouped: c.span != c.size, goff: t.goff + t.cur.off, retry: t.r.host + int32(t.pos()), ref: low})
+}
+
+// miss makes the displacement at at, of a jump that is taken where a check fails,
+// lead to its site.
+func (t *translator) miss(at int, id uint32) {
+	t.cold = append(t.cold, func() {
+		t.patchRel32(at, t.pos())
+		t.e.sites[id].stub = t.r.host + int32(t.pos())
+		t.leave(id, siteMiss)
+	})
+}
+
+// simpleRef reports whether a reference is a base register and a displacement, which
+// do without the address in s1.
+func (t *translator) simpleRef(r *ref) bool {
+	return t.wide && r.bits == 64 && r.seg == 0 && r.index == noGuest && r.bit == 0 && r.base < 16 && t.home[r.base] != noReg
+}
+
+// inlineCheck looks into the TLB.
+func (t *translator) inlineCheck(c *check) mem {
+	r, live, before, span := c.ref, c.live, c.before, c.span
 	a := &t.asm
-	start := a.pos()
 	tlb := interp.TLB(t.v & interp.VariantTLB)
 	tag, add := int32(tlb.ReadTag), int32(tlb.ReadAdd)
-	if write {
+	if c.write {
 		tag, add = int32(tlb.WriteTag), int32(tlb.WriteAdd)
 	}
 	low := r
 	low.disp += int64(before)
-	id := t.newSite(site{kind: siteMiss, write: write, size: int16(span), grouped: span != size, goff: t.goff + t.cur.off, retry: t.r.host + int32(start), ref: low})
-	slow := func(at int) {
-		t.cold = append(t.cold, func() {
-			t.patchRel32(at, t.pos())
-			t.e.sites[id].stub = t.r.host + int32(t.pos())
-			t.leave(id, siteMiss)
-		})
-	}
-	// A base register and a displacement do without the address in s1.
-	simple := t.wide && r.bits == 64 && r.seg == 0 && r.index == noGuest && r.bit == 0 && r.base < 16 && t.home[r.base] != noReg
+	id := t.missSite(c, low)
+	simple := t.simpleRef(&r)
 	va := s1
 	if simple && low.disp == 0 && live {
 		va = t.home[r.base]
@@ -304,17 +322,17 @@ func (t *translator) check(r ref, size int32, write, live bool, before, span int
 		a.lea(s0, mem{base: s0, index: va, disp: span - 1})
 		a.pext(s0, s0, gs(offPageMask))
 		hit := a.jrcxz()
-		slow(a.jmp())
+		t.miss(a.jmp(), id)
 		a.here(hit)
 	case simple:
 		a.add(s1, gsx(s2, tag))
 		a.cmpImm(s1, pageSize-span)
-		slow(a.jcc(ccA))
+		t.miss(a.jcc(ccA), id)
 	default:
 		a.load(s0, gsx(s2, tag))
 		a.addReg(s0, s1)
 		a.cmpImm(s0, pageSize-span)
-		slow(a.jcc(ccA))
+		t.miss(a.jcc(ccA), id)
 	}
 	a.load(s2, gsx(s2, add))
 	if simple {

@@ -13,6 +13,7 @@ type Config struct {
 	CacheSize int    // of the code cache, in bytes: minCache to maxCache
 	Verify    Verify
 	Dump      io.Writer // where set: gets the disassembly of each region, guest and host
+	Choices             // strategies
 }
 
 // Verify says which runs of regions the interpreter repeats from the same state; a
@@ -35,9 +36,19 @@ const (
 var DefaultConfig = Config{Threshold: 16, CacheSize: 64 << 20}
 
 // Usage describes what Set takes, for a help text.
-const Usage = `threshold=N   entries before a block is translated (16)
+func Usage() string {
+	text := `threshold=N   entries before a block is translated (16)
 cache=SIZE    code cache: 256K to 1G (64M)
 verify[=all]  compare translated regions with the interpreter, =all: at every run`
+	for _, x := range Axes() {
+		var names []string
+		for _, c := range x.Choices {
+			names = append(names, c.Name)
+		}
+		text += fmt.Sprintf("\n%-13s %s: %s", x.Name+"=NAME", x.Text, strings.Join(names, ", "))
+	}
+	return text
+}
 
 // Set changes one setting, named as on the command line. Its errors name what is
 // wrong and what is possible.
@@ -77,7 +88,15 @@ func (c *Config) Set(key, val string) error {
 			return fmt.Errorf("verify=%s: it is on, all or off", val)
 		}
 	default:
-		return fmt.Errorf("unknown setting %q; there are threshold, cache and verify", key)
+		ok, err := c.Choices.set(key, val)
+		if !ok {
+			keys := "threshold, cache, verify"
+			for _, x := range Axes() {
+				keys += ", " + x.Name
+			}
+			err = fmt.Errorf("unknown setting %q; there are %s", key, keys)
+		}
+		return err
 	}
 	return nil
 }

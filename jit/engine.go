@@ -37,6 +37,7 @@ type Engine struct {
 	noJump  jumpEntry // an entry of a jump cache that leads to no region
 	regions []*region // by rising address
 	t       translator
+	use     strategies
 	filled  [jumpCaches][2][]uint32 // entries of the jump caches that may be valid: of local pages, and of global ones
 	mode32  interp.Variant          // what the jump cache of 32-bit code is for
 	resume  int32                   // where to go on after an exit inside of a region
@@ -106,7 +107,9 @@ func New(c *interp.CPU, cfg Config) (*Engine, error) {
 	x.MapGen = [2]uint64{firstGen, firstGen}
 	e.lastGen = firstGen
 	e.stats.Callouts = make([]uint64, decode.NumOps())
-	e.makeStubs()
+	if err := e.makeStubs(); err != nil {
+		return nil, err // the cleanups free what there is
+	}
 	e.noRegions()
 	e.noJump = jumpEntry{invalidJump, uint64(arena.Base) + uint64(e.nowhere)}
 	for i := range e.sh.jump {
@@ -185,13 +188,13 @@ func (e *Engine) Translate(b interp.Block) uint64 {
 	}
 	start := time.Now()
 	defer func() { e.stats.TranslateTime += time.Since(start) }()
-	r := e.translate(b, false)
+	r := e.use.backend.translate(e, b, false)
 	if r == nil {
 		return 0
 	}
 	if e.used+len(e.t.b) > len(e.arena.Write) {
 		e.flush()
-		if r = e.translate(b, false); r == nil || e.used+len(e.t.b) > len(e.arena.Write) {
+		if r = e.use.backend.translate(e, b, false); r == nil || e.used+len(e.t.b) > len(e.arena.Write) {
 			return 0
 		}
 	}
@@ -203,7 +206,7 @@ func (e *Engine) Translate(b interp.Block) uint64 {
 // makeSplit translates a region without groups of accesses. It returns nil where
 // there is no room.
 func (e *Engine) makeSplit(r *region) *region {
-	s := e.translate(interp.Block{Page: r.page, Off: uint64(r.off), VA: e.sh.RBase + uint64(r.goff), Variant: r.variant}, true)
+	s := e.use.backend.translate(e, interp.Block{Page: r.page, Off: uint64(r.off), VA: e.sh.RBase + uint64(r.goff), Variant: r.variant}, true)
 	if s == nil || e.used+len(e.t.b) > len(e.arena.Write) {
 		return nil
 	}

@@ -180,7 +180,7 @@ func newGuest(t testing.TB, cfg *Config) *guest {
 		if g.eng, err = New(c, *cfg); err != nil {
 			t.Fatal(err)
 		}
-		g.name = fmt.Sprintf("threshold=%d,cache=%dK,verify=%d", cfg.Threshold, cfg.CacheSize>>10, cfg.Verify)
+		g.name = fmt.Sprintf("threshold=%d,cache=%dK,verify=%d %v", cfg.Threshold, cfg.CacheSize>>10, cfg.Verify, cfg.Choices)
 	}
 	t.Cleanup(func() {
 		if g.eng != nil {

@@ -15,7 +15,7 @@ func (t *translator) findLoops() {
 	for i := range t.n {
 		t.insts[i].target, t.insts[i].meet = -1, false
 	}
-	if t.e.cfg.Verify != VerifyOff {
+	if t.e.cfg.Verify != VerifyOff || !t.e.use.region.loops() {
 		return // a rehearsal goes straight on
 	}
 	for i := range t.n {

@@ -395,7 +395,7 @@ func (t *translator) branch(g *ginst) bool {
 		m := t.access(t.stackRef(0), w, false, live)
 		t.loadWord(s1, m)
 		t.moveSP(n)
-		t.indirect(int8(-n))
+		t.e.use.ret.ret(t, int8(-n))
 	case x.Op == opJmp && rel:
 		target := next + uint32(x.Imm)
 		t.backward(target, live)

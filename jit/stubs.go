@@ -6,9 +6,20 @@ import "hotblock/jit/host"
 // of the code cache, and moves the guest's state between the context, the
 // State and the host's registers.
 
-// makeStubs writes the stubs.
-func (e *Engine) makeStubs() {
+// makeStubs writes the stubs and makes the strategies, which may add to them.
+func (e *Engine) makeStubs() error {
 	a := &asm{}
+	if err := e.choose(a); err != nil {
+		return err
+	}
+	e.used = (a.pos() + 63) &^ 63
+	copy(e.arena.Write, a.b)
+	e.firstRegion = e.used
+	return nil
+}
+
+// directStubs writes those of the back end that keeps registers in registers.
+func (e *Engine) directStubs(a *asm) {
 	regs := []struct {
 		g uint8
 		h int8
@@ -132,10 +143,6 @@ func (e *Engine) makeStubs() {
 	a.patchRel32(callX87, a.pos())
 	a.patchRel32(callBoth, a.pos())
 	a.restoreX87()
-
-	e.used = (a.pos() + 63) &^ 63
-	copy(e.arena.Write, a.b)
-	e.firstRegion = e.used
 }
 
 // moveVec moves a vector register to or from memory, all that the host has of it.

@@ -161,11 +161,12 @@ type translator struct {
 	index          int // of the instruction being translated
 	fixups         []innerJump
 	give           int // see emit
+	cut            int // how many instructions the region has if it ends where it was to end
 }
 
-// translate makes a region of the block, in its split form or not, and returns it,
+// translateDirect makes a region of the block, in its split form or not, and returns it,
 // its code not yet in the code cache; nil where the block's first instruction is not to be translated.
-func (e *Engine) translate(b interp.Block, split bool) *region {
+func (e *Engine) translateDirect(b interp.Block, split bool) *region {
 	t := &e.t
 	t.b = t.b[:0]
 	t.cold = t.cold[:0]
@@ -178,7 +179,7 @@ func (e *Engine) translate(b interp.Block, split bool) *region {
 	}
 	for {
 		t.findLoops()
-		t.liveness()
+		e.use.flags.liveness(t)
 		t.assignHomes()
 		t.planAccesses(split)
 		if t.emit() {
@@ -204,8 +205,8 @@ func (t *translator) collect(b interp.Block) bool {
 	if t.insts == nil {
 		t.insts = make([]ginst, maxRegion)
 	}
-	t.n, t.ends = 0, false
-	for t.n < maxRegion && off < pageSize {
+	t.n, t.ends, t.cut = 0, false, t.e.use.region.limit()
+	for t.n < t.cut && off < pageSize {
 		g := &t.insts[t.n]
 		err := decode.Decode(code[off:], mode, &g.x)
 		if errors.Is(err, decode.ErrTruncated) && t.crossing(b, off, mode, &g.x) {
@@ -234,6 +235,9 @@ func (t *translator) collect(b interp.Block) bool {
 		if g.e.Class == decode.ClassBranch && !isJcc(&g.x) && !isLoop(&g.x) || endsRegion(&g.x) {
 			t.ends = true
 			break
+		}
+		if g.e.Class == decode.ClassBranch && !t.e.use.region.through(g) {
+			t.cut = t.n
 		}
 	}
 	t.next = off
@@ -322,7 +326,7 @@ func (t *translator) emit() bool {
 		}
 	}
 	if !t.ends {
-		if t.next < pageSize && t.n < maxRegion {
+		if t.next < pageSize && t.n != t.cut {
 			t.callout(t.goff + t.next)
 		} else {
 			t.exit(t.goff + t.next)
@@ -379,6 +383,13 @@ func (t *translator) leave(id uint32, kind siteKind) {
 // in the arena.
 func (t *translator) jumpTo(at int, target int32) {
 	t.put32(at, target-(t.r.host+int32(at)+4))
+}
+
+// callTo calls a stub at an offset in the arena.
+func (t *translator) callTo(stub int32) {
+	t.byte(0xe8)
+	t.imm32(0)
+	t.jumpTo(t.pos()-4, stub)
 }
 
 // exit jumps to a guest offset outside of the region.
@@ -455,17 +466,21 @@ func (t *translator) indirect(undo int8) (id uint32) {
 		t.swapped = false
 	}
 	id = t.newSite(site{kind: siteIndirect, undo: undo, goff: t.goff + t.cur.off})
+	t.e.use.indirect.lookup(t, id)
+	return id
+}
+
+// jumpLookup looks into the jump cache for the linear address in s1, and goes there or
+// leaves at a site.
+func (t *translator) jumpLookup(id uint32) {
 	jump := t.e.jumpOffset(t.v)
-	t.rorx(s2, s1, jumpShift)
-	t.lea(s2, mem{base: s2, index: s1})
-	t.pdep(s2, s2, gs(host.OffPollMask))
+	t.jumpSlot()
 	t.load(s0, gsx(s2, jump))
 	t.lea(s0, mem{base: s0, index: s1})
 	hit := t.jrcxz()
 	t.leave(id, siteIndirect)
 	t.here(hit)
 	t.jmpMem(gsx(s2, jump+8))
-	return id
 }
 
 // callout leaves for the interpreter to run the instruction at goff.
@@ -515,9 +530,7 @@ func (t *translator) vecPrologue() {
 	}
 	t.load32(s0, dead)
 	ok := t.jrcxz()
-	t.b = append(t.b, 0xe8) // call
-	t.imm32(0)
-	t.jumpTo(t.pos()-4, t.e.loadVec)
+	t.callTo(t.e.loadVec)
 	t.load32(s0, dead)
 	loaded := t.jrcxz()
 	t.callout(t.r.goff)

@@ -106,9 +106,7 @@ func fopOf(x *decode.Inst) uint16 {
 func (t *translator) x87Prologue() {
 	t.load32(s0, gs(offX87Dead))
 	ok := t.jrcxz()
-	t.byte(0xe8) // call
-	t.imm32(0)
-	t.jumpTo(t.pos()-4, t.e.loadX87)
+	t.callTo(t.e.loadX87)
 	t.load32(s0, gs(offX87Dead))
 	loaded := t.jrcxz()
 	t.callout(t.r.goff)

@@ -48,6 +48,24 @@ func TestVerifiedBoot(t *testing.T) {
 	}
 }
 
+// TestStrategies boots with each strategy of the translator that is not the default,
+// translating what runs twice.
+func TestStrategies(t *testing.T) {
+	translated(t)
+	for _, engine := range guesttest.Strategies() {
+		t.Run(engine, func(t *testing.T) {
+			g := guesttest.Start(t, guesttest.Debian(t, "cloud", engine+",threshold=2", nil))
+			g.Expect(guesttest.Prompt, bootTime)
+			g.Quiet()
+			work(t, g)
+			g.Send("poweroff -f\n")
+			if exit := g.Wait(bootTime); exit.Reason != machine.ExitPowerOff {
+				t.Errorf("ended with %+v", exit)
+			}
+		})
+	}
+}
+
 // TestSmallCaches boots with a code cache of 256 KiB and translation of everything
 // that runs twice, and with TLBs of eight entries and garbage collection that never
 // rests.

@@ -86,7 +86,7 @@ func init() {
 		{"smp", "N", groupMachine, "number of CPUs; only 1 for now", applySMP},
 		{"cpu", "MODEL", groupMachine, "model[,+feature][,-feature][,feature=on|off]; -cpu help lists them", applyCPU},
 		{"accel", "NAME", groupMachine, "engine; -accel help lists them", applyAccel},
-		{"jit", "OPTIONS", groupMachine, "how -accel jit translates: KEY=VALUE,... of\n" + jit.Usage, applyJIT},
+		{"jit", "OPTIONS", groupMachine, "how -accel jit translates: KEY=VALUE,... of\n" + jit.Usage(), applyJIT},
 		{"machine", "TYPE", groupMachine, "pc[,accel=NAME][,acpi=on|off]; -machine help lists them", applyMachine},
 		{"M", "TYPE", "", "", applyMachine},
 		{"device", "NAME", groupMachine, "add a device; -device help lists them", applyDevice},

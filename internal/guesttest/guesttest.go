@@ -15,11 +15,21 @@ import (
 	"hotblock/boot/fetch/fetchtest"
 	"hotblock/boot/initramfs"
 	"hotblock/devices/chardev"
+	"hotblock/jit"
 	"hotblock/machine"
 )
 
 // Engines are the engines that every guest test runs on.
 var Engines = []string{"interp", "jit"}
+
+// Strategies are the settings of the translator, each with one strategy in place of the
+// default, that tests try beside Engines, as machine.Config.SetEngine takes them.
+func Strategies() (engines []string) {
+	for _, s := range jit.Single() {
+		engines = append(engines, "jit,"+s)
+	}
+	return engines
+}
 
 // Prompt is what the shell of the test initramfs prints.
 const Prompt = "hotblock:~# "
@@ -120,11 +130,13 @@ func (g *Guest) Run() {
 
 // Debian returns the configuration of Debian's kernel of a flavour (cloud or
 // generic) with the test initramfs, which has extra files in it: path to
-// contents, executable.
+// contents, executable. The engine is as machine.Config.SetEngine takes it.
 func Debian(t testing.TB, flavour, engine string, extra map[string][]byte) *machine.Config {
 	t.Helper()
 	cfg := machine.DefaultConfig()
-	cfg.Accel = engine
+	if err := cfg.SetEngine(engine); err != nil {
+		t.Fatal(err)
+	}
 	cfg.Kernel = fetchtest.Kernel(t, flavour)
 	cfg.Cmdline = "console=ttyS0"
 	cfg.CmdlineLinux = "cryptomgr.notests"

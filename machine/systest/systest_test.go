@@ -30,11 +30,19 @@ import (
 
 	"hotblock/boot/fetch/fetchtest"
 	"hotblock/devices/chardev"
+	"hotblock/internal/guesttest"
 	"hotblock/machine"
 )
 
-// engines are what programs run on, as machine.Config.SetEngine takes it.
-var engines = []string{"interp", "jit,threshold=1", "jit,threshold=2,verify=all"}
+// engines are what programs run on, as machine.Config.SetEngine takes it: the last ones
+// have another strategy of the translator each.
+var engines = func() []string {
+	e := []string{"interp", "jit,threshold=1", "jit,threshold=2,verify=all"}
+	for _, s := range guesttest.Strategies() {
+		e = append(e, s+",threshold=1")
+	}
+	return e
+}()
 
 // limit is how long a program may run. None takes more than a few seconds.
 const limit = time.Minute
