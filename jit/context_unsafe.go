@@ -62,6 +62,9 @@ type context struct {
 	X87Tag   uint64        // for PEXT and PDEP: the low bits of the tags in X87
 	X87      [x87Size]byte // image for FNSAVE and FRSTOR
 
+	OtherStack uintptr // RSP of the native stack that is not in use: see returns.go
+	StackKind  uint32  // whose stack is: see kind
+
 	IntWaiting uint32 // 1: an interrupt waits for IF
 	Stale      uint32 // translated code changed the CPL or EFLAGS.AC
 }
@@ -90,6 +93,8 @@ const (
 	offDescData0  = int32(unsafe.Offsetof(context{}.DescData0))
 	offDescCode3  = int32(unsafe.Offsetof(context{}.DescCode3))
 	offDescData3  = int32(unsafe.Offsetof(context{}.DescData3))
+	offOtherStack = int32(unsafe.Offsetof(context{}.OtherStack))
+	offStackKind  = int32(unsafe.Offsetof(context{}.StackKind))
 	offIntWaiting = int32(unsafe.Offsetof(context{}.IntWaiting))
 	offStale      = int32(unsafe.Offsetof(context{}.Stale))
 	offState      = int32(unsafe.Offsetof(context{}.State))

@@ -321,6 +321,8 @@ func (e *Engine) flush() {
 	for i := range e.filled {
 		e.flushJump(i, true)
 	}
+	e.emptyStack(0)
+	e.emptyStack(1)
 	e.epoch++
 	e.used = e.firstRegion
 	e.stats.Flushes++
@@ -404,10 +406,12 @@ func (e *Engine) Run(entry uint64) {
 	c, x := e.cpu, &e.sh.context
 	r := e.regions[entry-1]
 	e.setMode32(r.variant)
+	e.relied(c.RIP, r.variant)
 	e.in()
 	target := r.direct
 	x.RBase = c.RIP - uint64(r.goff)
 	for {
+		e.useStack(r.variant)
 		e.call(e.enter, target)
 		ip, interpret := e.exit()
 		for ip == retryIP {
@@ -436,12 +440,16 @@ func (e *Engine) Run(entry uint64) {
 				e.link(uint32(x.Site), r)
 			case siteIndirect:
 				e.fillJump(ip, r)
-				if e.sites[x.Site].gen != 0 {
+				switch s := &e.sites[x.Site]; {
+				case s.gen != 0:
 					e.linkFar(uint32(x.Site), r, x.RBase)
+				case s.back:
+					e.linkBack(uint32(x.Site), r)
 				}
 			}
 			x.EntryFlags = packFlags(x.Flags)
 		}
+		e.relied(c.RIP, r.variant)
 		target = r.direct
 		x.RBase = c.RIP - uint64(r.goff)
 	}

@@ -408,24 +408,25 @@ func (t *translator) branch(g *ginst) bool {
 		t.target(g, live)
 		t.indirect(0)
 	case rel: // CALL
+		target := next + uint32(x.Imm)
+		if t.isBack(target) {
+			t.poll(t.goff+g.off, live)
+		}
 		m := t.access(t.stackRef(-w), w, true, live)
 		t.pushReturn(m, next)
-		target := next + uint32(x.Imm)
-		t.backward(target, live)
-		t.exit(target)
+		t.e.use.ret.call(t, callTarget{goff: target}, next)
 	default:
 		t.target(g, live)
 		t.store(gs(offTmp), s1)
 		m := t.access(t.stackRef(-w), w, true, live)
 		t.pushReturn(m, next)
-		t.load(s1, gs(offTmp))
-		t.indirect(int8(w))
+		t.e.use.ret.call(t, callTarget{indirect: true}, next)
 	}
 	return true
 }
 
 // pushReturn stores the linear address of a guest offset to m, the slot below
-// RSP, and moves RSP there.
+// RSP, and moves RSP there. The address stays in s0.
 func (t *translator) pushReturn(m mem, goff uint32) {
 	t.load(s0, gs(offRBase))
 	t.leaRIP(s0, s0, int32(goff))
@@ -446,10 +447,13 @@ func (t *translator) target(g *ginst, live bool) {
 
 // backward polls where a jump to target goes back.
 func (t *translator) backward(target uint32, live bool) {
-	if int32(target) <= int32(t.goff+t.cur.off) {
+	if t.isBack(target) {
 		t.poll(target, live)
 	}
 }
+
+// isBack reports whether a jump from the current instruction to target goes back.
+func (t *translator) isBack(target uint32) bool { return int32(target) <= int32(t.goff+t.cur.off) }
 
 // jccInst translates a conditional jump to a guest offset.
 func (t *translator) jccInst(g *ginst, target uint32) {

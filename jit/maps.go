@@ -165,6 +165,7 @@ func (e *Engine) relied(va uint64, v interp.Variant) {
 // newMap starts a new generation for one kind of code.
 func (e *Engine) newMap(kind int) {
 	e.maps[kind] = mapping{}
+	e.emptyStack(kind)
 	if e.lastGen += firstGen; e.lastGen == 0 {
 		// The numbers are used up: none must be met again.
 		for i := range e.sites {
@@ -226,6 +227,7 @@ func (e *Engine) LeaveSpace(old any) any {
 	if s == nil {
 		s = &savedSpace{}
 	}
+	e.emptyStack(0)
 	s.mode32 = e.mode32
 	s.gen, s.epoch, s.m, s.jumps = e.sh.MapGen[0], e.epoch, e.maps[0], s.jumps[:0]
 	for i := range e.filled {

@@ -41,6 +41,8 @@ func init() {
 
 	returnAxis.register("indirect", "as any indirect jump",
 		func(*Engine, *asm) returnStrategy { return indirectReturn{} })
+	returnAxis.register("pair", "by CALL and RET of the host, checked",
+		func(e *Engine, a *asm) returnStrategy { return newPairedReturn(e, a) })
 }
 
 // direct is the translator of this package.
@@ -190,3 +192,12 @@ func (a *asm) jumpSlot() {
 type indirectReturn struct{}
 
 func (indirectReturn) ret(t *translator, undo int8) { t.indirect(undo) }
+
+func (indirectReturn) call(t *translator, to callTarget, next uint32) {
+	if !to.indirect {
+		t.exit(to.goff)
+		return
+	}
+	t.load(s1, gs(offTmp))
+	t.indirect(int8(t.word()))
+}

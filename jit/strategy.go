@@ -95,11 +95,21 @@ type indirectStrategy interface {
 	lookup(t *translator, id uint32)
 }
 
-// returnStrategy says how RET finds its target.
+// returnStrategy says how RET finds its target, and what CALL does for it.
 type returnStrategy interface {
+	// call writes the transfer of a call, when the return address is on the guest's
+	// stack, and in s0. next is the guest offset of what follows the call.
+	call(t *translator, to callTarget, next uint32)
 	// ret writes the jump to the linear address in s1, which was on the guest's
 	// stack; RSP is behind it. undo is as translator.indirect has it.
 	ret(t *translator, undo int8)
+}
+
+// A callTarget is where a call goes: a guest offset, or the linear address in Tmp in
+// the context.
+type callTarget struct {
+	indirect bool
+	goff     uint32
 }
 
 // strategies are those of an Engine.

@@ -63,6 +63,7 @@ func (e *Engine) directStubs(a *asm) {
 	common := a.pos()
 	a.popMem(gs(offSite))
 	fromFault := a.pos()
+	a.store(gs(host.OffStackTop), hRSP)
 	a.pushf()
 	a.popMem(gs(offFlags))
 	for _, r := range regs {

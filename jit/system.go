@@ -160,6 +160,7 @@ func (t *translator) kernelTLB(ac bool) interp.Variant {
 // indirectTo is indirect for code of another variant.
 func (t *translator) indirectTo(v interp.Variant) {
 	old := t.v
+	t.switchStack(v)
 	t.v = v
 	t.indirect(0)
 	t.v = old

@@ -58,6 +58,7 @@ type site struct {
 	write   bool
 	grouped bool // miss: the check is for a group, of which size is the span
 	size    int16
+	back    bool   // indirect: behind a call, see returns.go
 	undo    int8   // what to add to RSP where the target of an indirect jump faults
 	region  int32  // index into Engine.regions
 	goff    uint32 // guest offset in the granule: of the instruction; of an edge, of the target

@@ -39,6 +39,7 @@ func (e *Engine) runVerified(r *region) {
 		before := c.State
 		e.in()
 		x.RBase = c.RIP - uint64(r.goff)
+		e.useStack(r.variant)
 		e.call(e.enter, r.direct)
 		ip, interpret := e.exit()
 		for ip == retryIP {

@@ -91,7 +91,7 @@ type Frame struct {
 	SavedG  uintptr
 
 	Exit      uintptr // where generated code jumps to leave; set by NewFrame
-	StackTop  uintptr // RSP of code that Enter jumps to, 16-byte aligned; set by NewFrame
+	StackTop  uintptr // RSP of code that Enter jumps to, 16-byte aligned; NewFrame makes it Stacks[0]
 	FaultExit uintptr // where to go on after a fault; set by the translator, inside an arena
 
 	// Set when generated code faults.
@@ -122,7 +122,12 @@ type Frame struct {
 	// it looks at Pending, and then enters.
 	PollMask uint64
 
-	_ [16]byte
+	// Native stacks. Code that pushes where there is no room goes on, at the same
+	// instruction, with RSP = Stacks[i]: what was on the stack is lost.
+	Stacks [NumStacks]uintptr // their upper ends; there is a word at the address itself: see SetBottoms
+	guards [NumStacks]uintptr // the page below each, which faults
+
+	_ [48]byte
 }
 
 // PendingYield in Frame.Pending asks generated code to return to Go.
@@ -134,7 +139,10 @@ const (
 	InsideFault = 2
 )
 
-// StackSize is the size in bytes of the native stack of a Frame. Below it is a
+// NumStacks is how many native stacks a Frame has.
+const NumStacks = 2
+
+// StackSize is the size in bytes of each native stack of a Frame. Below it is a
 // page that faults.
 const StackSize = 64 << 10
 

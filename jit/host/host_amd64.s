@@ -40,6 +40,7 @@ TEXT ·exit(SB), NOSPLIT|NOFRAME, $0-0
 
 // Offsets in the kernel's signal frame (arch/x86/include/uapi/asm/sigcontext.h,
 // include/uapi/asm-generic/siginfo.h).
+#define UC_RSP    160
 #define UC_RIP    168
 #define UC_EFL    176
 #define UC_ERR    192
@@ -48,6 +49,7 @@ TEXT ·exit(SB), NOSPLIT|NOFRAME, $0-0
 #define SI_ADDR   16
 
 #define SIGTRAP 5
+#define SIGSEGV 11
 #define SIGURG  23
 
 #define EFLAGS_TF 0x100
@@ -103,6 +105,25 @@ inside:
 	JEQ yield
 	CMPL SI_CODE(SI), $0 // sent by kill: none of the code's doing
 	JLE chain
+	CMPL DI, $SIGSEGV
+	JNE fault
+	// A stack that is full is emptied.
+	MOVQ SI_ADDR(SI), CX
+	MOVQ CX, R8
+	SUBQ Frame_guards(GS), R8
+	CMPQ R8, $4096
+	JCS full0
+	SUBQ (Frame_guards+8)(GS), CX
+	CMPQ CX, $4096
+	JCC fault
+	MOVQ (Frame_Stacks+8)(GS), CX
+	MOVQ CX, UC_RSP(DX)
+	RET
+full0:
+	MOVQ Frame_Stacks(GS), CX
+	MOVQ CX, UC_RSP(DX)
+	RET
+fault:
 	MOVQ AX, Frame_FaultRIP(GS)
 	MOVQ SI_ADDR(SI), AX
 	MOVQ AX, Frame_FaultAddr(GS)

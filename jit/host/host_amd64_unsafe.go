@@ -228,10 +228,9 @@ func (a *Arena) Close() error {
 	return err
 }
 
-// A Frame's mapping: a page that faults, the native stack, and then the Frame
-// with what follows it, each from the start of a page. So the stack's top, where
-// only Enter's callee pushes, is bounded by memory that is always there.
-const stackSlack = 64 // bytes left above StackTop
+// A Frame's mapping: the native stacks, each behind a page that faults, and then the
+// Frame with what follows it, each from the start of a page.
+const stackSlack = 64 // bytes left above Stacks[i]
 
 var (
 	framesMu sync.Mutex
@@ -246,23 +245,37 @@ func NewFrame(size int) (*Frame, error) {
 		return nil, fmt.Errorf("host: a frame of %d bytes; it is %d to %d", size, FrameSize, MaxArena)
 	}
 	page := unix.Getpagesize()
-	b, err := unix.Mmap(-1, 0, page+StackSize+roundUp(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	stack := page + StackSize
+	b, err := unix.Mmap(-1, 0, NumStacks*stack+roundUp(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
 	if err != nil {
 		return nil, fmt.Errorf("host: mapping %d bytes of CPU state: %w", size, err)
 	}
-	if err := unix.Mprotect(b[:page], unix.PROT_NONE); err != nil {
-		unix.Munmap(b)
-		return nil, fmt.Errorf("host: guarding a native stack: %w", err)
+	f := (*Frame)(unsafe.Pointer(&b[NumStacks*stack]))
+	for i := range NumStacks {
+		s := b[i*stack : (i+1)*stack]
+		if err := unix.Mprotect(s[:page], unix.PROT_NONE); err != nil {
+			unix.Munmap(b)
+			return nil, fmt.Errorf("host: guarding a native stack: %w", err)
+		}
+		f.guards[i] = addrOf(s)
+		f.Stacks[i] = addrOf(s) + uintptr(stack) - stackSlack
 	}
-	f := (*Frame)(unsafe.Pointer(&b[page+StackSize]))
 	_, exit, _ := addrs()
 	f.Self = uintptr(unsafe.Pointer(f))
 	f.Exit = exit
-	f.StackTop = f.Self - stackSlack
+	f.StackTop = f.Stacks[0]
 	framesMu.Lock()
 	frames[f.Self] = b
 	framesMu.Unlock()
 	return f, nil
+}
+
+// SetBottoms makes code what a RET goes to that finds nothing on a stack of f: its
+// RSP is Stacks[i]+8 then.
+func (f *Frame) SetBottoms(code uintptr) {
+	for _, s := range f.Stacks {
+		*(*uintptr)(unsafe.Add(unsafe.Pointer(f), int(s)-int(f.Self))) = code
+	}
 }
 
 // Free unmaps f and its stack. No thread may have GS pointing at it.

@@ -27,6 +27,9 @@ func NewFrame(size int) (*Frame, error) { return nil, errHost }
 // Free does nothing on this host.
 func (f *Frame) Free() error { return nil }
 
+// SetBottoms does nothing on this host.
+func (f *Frame) SetBottoms(code uintptr) {}
+
 // SetGS does nothing on this host.
 func SetGS(base uintptr) {}
 

@@ -205,15 +205,32 @@ func TestEnter(t *testing.T) {
 func TestStackGuard(t *testing.T) {
 	need(t)
 	s := newArena(t, 4096)
-	code := s.emit(0x50, 0xeb, 0xfd) // 1: push rax; jmp 1b
+	b := []byte{0xb9, 0, 0, 1, 0, 0x50, 0xff, 0xc9, 0x75, 0xfb} // mov ecx, 65536; 1: push rax; dec ecx; jnz 1b
+	b = append(b, 0x65, 0x48, 0x89, 0x24, 0x25)                 // mov gs:[StackTop], rsp
+	b = binary.LittleEndian.AppendUint32(b, uint32(OffStackTop))
+	exit := []byte{0x65, 0xff, 0x24, 0x25, 0, 0, 0, 0} // jmp gs:[Exit]
+	binary.LittleEndian.PutUint32(exit[4:], uint32(OffExit))
+	code := s.emit(append(b, exit...)...)
+	ret := s.emit(0xc3)
+	bottom := s.emit(append(b[10:len(b):len(b)], exit...)...)
 	stub := s.exit()
 	Serialize()
 	onFrame(t, func(f *Frame) {
 		f.FaultExit = stub
-		Enter(f, code)
-		low := f.Self - StackSize
-		if f.FaultSig != uint32(unix.SIGSEGV) || f.FaultRIP != code || f.FaultAddr != low-8 {
-			t.Errorf("signal %d at %#x for %#x; want SIGSEGV at %#x for %#x", f.FaultSig, f.FaultRIP, f.FaultAddr, code, low-8)
+		f.SetBottoms(bottom)
+		for i, top := range f.Stacks {
+			f.StackTop = top
+			Enter(f, code)
+			// The stack is emptied where it is full.
+			room := int(StackSize-stackSlack) / 8
+			if want := top - 8*uintptr((65536-1)%room+1); f.FaultSig != 0 || f.StackTop != want {
+				t.Errorf("stack %d: signal %d, RSP %#x, want %#x", i, f.FaultSig, f.StackTop, want)
+			}
+			f.StackTop = top
+			Enter(f, ret)
+			if f.StackTop != top+8 {
+				t.Errorf("stack %d: RSP %#x behind the bottom %#x", i, f.StackTop, top)
+			}
 		}
 	})
 }
