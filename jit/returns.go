@@ -172,10 +172,11 @@ func (e *Engine) emptyStack(kind int) {
 }
 
 // newPairedReturn writes the stub that a return comes to which finds no call.
-func newPairedReturn(e *Engine, a *asm) pairedReturn {
-	at := e.arena.Base + uintptr(a.pos())
+func newPairedReturn(e *Engine, a *stubAsm) pairedReturn {
+	var at int32
+	a.mark(&at)
 	a.lea(hRSP, based(hRSP, -8)) // the bottom stays
 	a.byte(0x41, 0xff, 0xe2)     // jmp s2
-	e.sh.SetBottoms(at)
+	a.then(func() { e.sh.SetBottoms(e.arena.Base + uintptr(at)) })
 	return pairedReturn{}
 }

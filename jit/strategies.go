@@ -11,44 +11,44 @@ import (
 
 func init() {
 	backendAxis.register("direct", "copies instructions; registers and flags in those of the host",
-		func(*Engine, *asm) backend { return direct{} })
+		func(*Engine, *stubAsm) backend { return direct{} })
 
 	regionAxis.register("extended", "straight line with side exits and inner loops, 64 instructions",
-		func(*Engine, *asm) regionStrategy { return regions{maxRegion, true, true} })
+		func(*Engine, *stubAsm) regionStrategy { return regions{maxRegion, true, true} })
 	regionAxis.register("straight", "the same without inner loops",
-		func(*Engine, *asm) regionStrategy { return regions{maxRegion, true, false} })
+		func(*Engine, *stubAsm) regionStrategy { return regions{maxRegion, true, false} })
 	regionAxis.register("block", "one basic block",
-		func(*Engine, *asm) regionStrategy { return regions{maxRegion, false, false} })
+		func(*Engine, *stubAsm) regionStrategy { return regions{maxRegion, false, false} })
 
 	memoryAxis.register("tlb", "inline TLB, one check for neighbouring accesses",
-		func(*Engine, *asm) memoryStrategy { return inlineTLB{true} })
+		func(*Engine, *stubAsm) memoryStrategy { return inlineTLB{true} })
 	memoryAxis.register("tlb-single", "inline TLB, a check for each access",
-		func(*Engine, *asm) memoryStrategy { return inlineTLB{false} })
+		func(*Engine, *stubAsm) memoryStrategy { return inlineTLB{false} })
 	memoryAxis.register("out-of-line", "calls a shared stub that looks into the TLB",
-		func(e *Engine, a *asm) memoryStrategy { return newCalledTLB(a) })
+		func(_ *Engine, a *stubAsm) memoryStrategy { return newCalledTLB(a) })
 
 	flagsAxis.register("dead", "only where they are read later",
-		func(*Engine, *asm) flagsStrategy { return deadFlags{} })
+		func(*Engine, *stubAsm) flagsStrategy { return deadFlags{} })
 	flagsAxis.register("save", "everywhere: flags are exact in the frames of all faults",
-		func(*Engine, *asm) flagsStrategy { return savedFlags{} })
+		func(*Engine, *stubAsm) flagsStrategy { return savedFlags{} })
 
 	indirectAxis.register("site", "each looks into the jump cache itself",
-		func(*Engine, *asm) indirectStrategy { return siteLookup{} })
+		func(*Engine, *stubAsm) indirectStrategy { return siteLookup{} })
 	indirectAxis.register("shared", "a shared stub looks into the jump cache",
-		func(e *Engine, a *asm) indirectStrategy { return newSharedLookup(e, a) })
+		func(_ *Engine, a *stubAsm) indirectStrategy { return newSharedLookup(a) })
 	indirectAxis.register("exit", "leave translated code, always",
-		func(*Engine, *asm) indirectStrategy { return exitLookup{} })
+		func(*Engine, *stubAsm) indirectStrategy { return exitLookup{} })
 
 	returnAxis.register("indirect", "as any indirect jump",
-		func(*Engine, *asm) returnStrategy { return indirectReturn{} })
+		func(*Engine, *stubAsm) returnStrategy { return indirectReturn{} })
 	returnAxis.register("pair", "by CALL and RET of the host, checked",
-		func(e *Engine, a *asm) returnStrategy { return newPairedReturn(e, a) })
+		func(e *Engine, a *stubAsm) returnStrategy { return newPairedReturn(e, a) })
 }
 
 // direct is the translator of this package.
 type direct struct{}
 
-func (direct) stubs(e *Engine, a *asm) { e.directStubs(a) }
+func (direct) stubs(e *Engine, a *stubAsm) { e.directStubs(a) }
 func (direct) translate(e *Engine, b interp.Block, split bool) *region {
 	return e.translateDirect(b, split)
 }
@@ -79,12 +79,12 @@ type calledTLB struct {
 
 // newCalledTLB writes the stubs. They take the address in s1 and the span less one
 // in s0. They leave the addend in s2, and zero in s0 if the span is in the TLB.
-func newCalledTLB(a *asm) *calledTLB {
+func newCalledTLB(a *stubAsm) *calledTLB {
 	s := &calledTLB{}
 	for i := range s.stub {
 		l := interp.TLB(interp.Variant(i))
 		for w, at := range [2][2]uintptr{{l.ReadTag, l.ReadAdd}, {l.WriteTag, l.WriteAdd}} {
-			s.stub[i][w] = int32(a.pos())
+			a.mark(&s.stub[i][w])
 			index := func() {
 				a.rorx(s2, s1, 12)
 				a.movzx16(s2, s2)
@@ -96,7 +96,7 @@ func newCalledTLB(a *asm) *calledTLB {
 			a.pext(s0, s0, gs(offPageMask))
 			index()
 			a.load(s2, gsx(s2, int32(at[1])))
-			a.byte(0xc3) // ret
+			a.ret()
 		}
 	}
 	return s
@@ -157,17 +157,20 @@ func (exitLookup) lookup(t *translator, id uint32) { t.leave(id, siteIndirect) }
 // sharedLookup has a stub for each jump cache. The site's number is on the stack.
 type sharedLookup struct{ stub [jumpCaches]int32 }
 
-func newSharedLookup(e *Engine, a *asm) *sharedLookup {
+func newSharedLookup(a *stubAsm) *sharedLookup {
 	s := &sharedLookup{}
 	for i := range s.stub {
-		s.stub[i] = int32(a.pos())
+		a.mark(&s.stub[i])
 		cache := offJump + int32(i)*jumpEntries*16
-		a.jumpSlot()
+		a.rorx(s2, s1, jumpShift)
+		a.lea(s2, mem{base: s2, index: s1})
+		a.pdep(s2, s2, gs(host.OffPollMask))
 		a.load(s0, gsx(s2, cache))
 		a.lea(s0, mem{base: s0, index: s1})
-		hit := a.jrcxz()
-		a.patchRel32(a.jmp(), int(e.stubs[siteIndirect]))
-		a.here(hit)
+		var hit goLabel
+		a.jrcxz(&hit)
+		a.jmp(&a.out[siteIndirect])
+		a.here(&hit)
 		a.lea(hRSP, based(hRSP, 8))
 		a.jmpMem(gsx(s2, cache+8))
 	}
@@ -178,14 +181,6 @@ func (s *sharedLookup) lookup(t *translator, id uint32) {
 	t.byte(0x68) // push imm32
 	t.imm32(int32(id))
 	t.jumpTo(t.jmp(), s.stub[jumpIndex(t.v)])
-}
-
-// jumpSlot computes the doubled index of the jump cache's entry for the address in
-// s1 into s2: zero while something is pending.
-func (a *asm) jumpSlot() {
-	a.rorx(s2, s1, jumpShift)
-	a.lea(s2, mem{base: s2, index: s1})
-	a.pdep(s2, s2, gs(host.OffPollMask))
 }
 
 // indirectReturn looks into the jump cache.

@@ -8,7 +8,7 @@ package jit
 // likes:
 //
 //	func init() {
-//		memoryAxis.register("name", "what it does, in a line", func(e *Engine, a *asm) memoryStrategy { ... })
+//		memoryAxis.register("name", "what it does, in a line", func(e *Engine, a *stubAsm) memoryStrategy { ... })
 //	}
 //
 // That is all: it can then be chosen on the command line (-jit memory=name), is
@@ -34,7 +34,7 @@ type backend interface {
 	// stubs writes the code that is shared by all regions to a, which begins at
 	// offset 0 of the code cache, and sets the Engine's offsets of it (enter, stubs,
 	// nowhere, fault and what Engine.retry uses).
-	stubs(e *Engine, a *asm)
+	stubs(e *Engine, a *stubAsm)
 	// translate makes a region of a block, its code in e.t.b, with sites for all
 	// ways out; with split, one whose accesses share no checks. It returns nil where
 	// the interpreter is to keep the block.
@@ -137,11 +137,11 @@ type axis[S any] struct {
 
 type strategyOf[S any] struct {
 	text string
-	make func(e *Engine, a *asm) S
+	make func(e *Engine, a *stubAsm) S
 }
 
 // register adds a strategy. a, which make is given, is the assembler of the stubs.
-func (x *axis[S]) register(name, text string, make func(e *Engine, a *asm) S) {
+func (x *axis[S]) register(name, text string, make func(e *Engine, a *stubAsm) S) {
 	if _, ok := x.list[name]; ok {
 		panic("jit: two strategies " + x.name + "=" + name)
 	}
@@ -152,7 +152,7 @@ func (x *axis[S]) register(name, text string, make func(e *Engine, a *asm) S) {
 }
 
 // pick makes the chosen strategy for an Engine.
-func (x *axis[S]) pick(e *Engine, a *asm) (S, error) {
+func (x *axis[S]) pick(e *Engine, a *stubAsm) (S, error) {
 	name := *x.of(&e.cfg.Choices)
 	if name == "" {
 		name = x.def
@@ -260,7 +260,7 @@ func (c *Choices) set(axis, name string) (ok bool, err error) {
 
 // choose makes the strategies that the Engine's settings name. The back end comes
 // first: what the others write follows its stubs.
-func (e *Engine) choose(a *asm) error {
+func (e *Engine) choose(a *stubAsm) error {
 	var err error
 	if e.use.backend, err = backendAxis.pick(e, a); err != nil {
 		return err

@@ -4,55 +4,54 @@ import "hotblock/jit/host"
 
 // Stubs: the code that is shared by all regions. It is written once, at the start
 // of the code cache, and moves the guest's state between the context, the
-// State and the host's registers.
+// State and the host's registers. golang-asm assembles it: goasm.go.
+
+// stubAsm is what writes them.
+type stubAsm struct {
+	goasm
+	out [numSites]goLabel // where sites jump to, with their number on the stack
+}
 
 // makeStubs writes the stubs and makes the strategies, which may add to them.
 func (e *Engine) makeStubs() error {
-	a := &asm{}
+	a := &stubAsm{}
 	if err := e.choose(a); err != nil {
 		return err
 	}
-	e.used = (a.pos() + 63) &^ 63
-	copy(e.arena.Write, a.b)
+	n := copy(e.arena.Write, a.assemble())
+	e.used = (n + 63) &^ 63
 	e.firstRegion = e.used
 	return nil
 }
 
 // directStubs writes those of the back end that keeps registers in registers.
-func (e *Engine) directStubs(a *asm) {
-	regs := []struct {
+func (e *Engine) directStubs(a *stubAsm) {
+	type pair struct {
 		g uint8
 		h int8
-	}{}
+	}
+	var regs []pair
 	for g, h := range home {
 		if h != noReg {
-			regs = append(regs, struct {
-				g uint8
-				h int8
-			}{uint8(g), h})
+			regs = append(regs, pair{uint8(g), h})
 		}
 	}
+	var enter, loadVec, loadX87 goLabel
 
 	// Enter: the registers and flags from the context, then to Target.
 	// enterVec does it with the vector registers, enterX87 with the x87 registers,
 	// enterBoth with both.
-	call := func() (at int) {
-		a.byte(0xe8)
-		a.imm32(0)
-		return a.pos() - 4
-	}
-	e.enterX87 = int32(a.pos())
-	callX87 := call()
-	onlyX87 := a.jmp()
-	e.enterBoth = int32(a.pos())
-	callBoth := call()
-	e.enterVec = int32(a.pos())
-	callLoad := call()
-	a.patchRel32(onlyX87, a.pos())
-	e.enter = int32(a.pos())
+	a.mark(&e.enterX87)
+	a.call(&loadX87)
+	a.jmp(&enter)
+	a.mark(&e.enterBoth)
+	a.call(&loadX87)
+	a.mark(&e.enterVec)
+	a.call(&loadVec)
+	a.mark(&e.enter)
+	a.here(&enter)
 	a.load32(hRAX, gs(offEntryFlags))
-	a.byte(0x04, 0x7f) // add al, 0x7f: OF is what AL was
-	a.byte(0x9e)       // sahf
+	a.sahf()
 	for _, r := range regs {
 		a.load(r.h, slot(r.g))
 	}
@@ -60,9 +59,10 @@ func (e *Engine) directStubs(a *asm) {
 
 	// Exit: the registers and flags to the context, vector and x87 registers, if
 	// they are the host's, to State, and back to Go.
-	common := a.pos()
+	var common, fromFault, vectors, save, saveX87, back, far goLabel
+	a.here(&common)
 	a.popMem(gs(offSite))
-	fromFault := a.pos()
+	a.here(&fromFault)
 	a.store(gs(host.OffStackTop), hRSP)
 	a.pushf()
 	a.popMem(gs(offFlags))
@@ -70,92 +70,74 @@ func (e *Engine) directStubs(a *asm) {
 		a.store(slot(r.g), r.h)
 	}
 	a.load32(s0, gs(offX87Dead))
-	saveX87 := a.jrcxz()
-	vectors := a.pos()
+	a.jrcxz(&far)
+	a.here(&vectors)
 	a.load32(s0, gs(offVecDead))
-	save := a.jrcxz()
-	back := a.pos()
+	a.jrcxz(&save)
+	a.here(&back)
 	a.jmpMem(gs(host.OffExit))
-	a.here(saveX87)
-	far := a.jmp()
-	a.here(save)
+	a.here(&far)
+	a.jmp(&saveX87)
+	a.here(&save)
 	a.load(s0, gs(offState))
 	for i := range int8(16) {
-		e.moveVec(a, true, i, based(s0, stateV+32*int32(i)))
+		a.moveVec(e.hostAVX, true, i, based(s0, stateV+32*int32(i)))
 	}
-	a.byte(0x0f) // stmxcsr
-	a.b = append(a.b, 0xae)
-	a.modrmMem(3, based(s0, stateMXCSR))
-	a.byte(0x65, 0x0f, 0xae) // ldmxcsr
-	a.modrmMem(2, gs(offHostMXCSR))
+	a.stmxcsr(based(s0, stateMXCSR))
+	a.ldmxcsr(gs(offHostMXCSR))
 	if e.hostAVX {
-		a.byte(0xc5, 0xf8, 0x77) // vzeroupper
+		a.vzeroupper()
 	}
 	a.storeImm32(gs(offVecDead), 1)
 	a.storeImm32(gs(offAVXDead), 1)
-	a.patchRel32(a.jmp(), back)
-	a.patchRel32(far, a.pos())
+	a.jmp(&back)
+	a.here(&saveX87)
 	a.saveX87()
-	a.patchRel32(a.jmp(), vectors)
+	a.jmp(&vectors)
 
 	for k := range numSites {
-		e.stubs[k] = int32(a.pos())
+		a.mark(&e.stubs[k])
+		a.here(&a.out[k])
 		if k == siteIndirect {
 			a.store(gs(offIndirect), s1)
 		}
 		a.storeImm32(gs(offReason), int32(k))
-		a.patchRel32(a.jmp(), common)
+		a.jmp(&common)
 	}
 
 	// Nowhere: what an invalid entry of a jump cache leads to.
-	e.nowhere = int32(a.pos())
-	a.byte(0x68) // push imm32
-	a.imm32(0)
-	a.patchRel32(a.jmp(), int(e.stubs[siteIndirect]))
+	a.mark(&e.nowhere)
+	a.pushImm(0)
+	a.jmp(&a.out[siteIndirect])
 
 	// Fault: where the signal handler goes on after a fault of translated code.
-	e.fault = int32(a.pos())
+	a.mark(&e.fault)
 	a.storeImm32(gs(offReason), int32(reasonFault))
-	a.patchRel32(a.jmp(), fromFault)
+	a.jmp(&fromFault)
 
 	// Load: the vector registers from State, if they may be used.
-	e.loadVec = int32(a.pos())
-	a.patchRel32(callLoad, a.pos())
+	a.mark(&e.loadVec)
+	a.here(&loadVec)
+	var disabled, enabled, noAVX goLabel
 	a.load32(s0, gs(offVecOK))
-	disabled := a.jrcxz()
-	enabled := a.jmp()
-	a.here(disabled)
-	a.byte(0xc3) // ret
-	a.patchRel32(enabled, a.pos())
+	a.jrcxz(&disabled)
+	a.jmp(&enabled)
+	a.here(&disabled)
+	a.ret()
+	a.here(&enabled)
 	a.load(s0, gs(offState))
-	a.byte(0x0f, 0xae) // ldmxcsr
-	a.modrmMem(2, based(s0, stateMXCSR))
+	a.ldmxcsr(based(s0, stateMXCSR))
 	for i := range int8(16) {
-		e.moveVec(a, false, i, based(s0, stateV+32*int32(i)))
+		a.moveVec(e.hostAVX, false, i, based(s0, stateV+32*int32(i)))
 	}
 	a.storeImm32(gs(offVecDead), 0)
 	a.load32(s0, gs(offAVXOK))
-	noAVX := a.jrcxz()
+	a.jrcxz(&noAVX)
 	a.storeImm32(gs(offAVXDead), 0)
-	a.here(noAVX)
-	a.byte(0xc3) // ret
+	a.here(&noAVX)
+	a.ret()
 
-	e.loadX87 = int32(a.pos())
-	a.patchRel32(callX87, a.pos())
-	a.patchRel32(callBoth, a.pos())
+	a.mark(&e.loadX87)
+	a.here(&loadX87)
 	a.restoreX87()
-}
-
-// moveVec moves a vector register to or from memory, all that the host has of it.
-func (e *Engine) moveVec(a *asm, toMem bool, r int8, m mem) {
-	op := byte(0x10)
-	if toMem {
-		op = 0x11
-	}
-	if e.hostAVX {
-		a.vex3(1, 0, false, 1, r, 0, m.rexBits(), op) // vmovups ymm
-		a.modrmMem(byte(r), m)
-		return
-	}
-	a.opMem(0, true, op, r, m) // movups
 }

@@ -475,7 +475,9 @@ func (t *translator) indirect(undo int8) (id uint32) {
 // leaves at a site.
 func (t *translator) jumpLookup(id uint32) {
 	jump := t.e.jumpOffset(t.v)
-	t.jumpSlot()
+	t.rorx(s2, s1, jumpShift)
+	t.lea(s2, mem{base: s2, index: s1})
+	t.pdep(s2, s2, gs(host.OffPollMask))
 	t.load(s0, gsx(s2, jump))
 	t.lea(s0, mem{base: s0, index: s1})
 	hit := t.jrcxz()

@@ -117,27 +117,18 @@ func (t *translator) x87Prologue() {
 }
 
 func (a *asm) loadU16(r int8, m mem) { a.opMem(0, true, 0xb7, r, m) }
-func (a *asm) loadU8(r int8, m mem)  { a.opMem(0, true, 0xb6, r, m) }
-func (a *asm) store16(m mem, r int8) { a.byte(0x66); a.opMem(0, false, 0x89, r, m) }
-func (a *asm) fnsave(m mem)          { a.opMem(0, false, 0xdd, 6, m) }
-func (a *asm) frstor(m mem)          { a.opMem(0, false, 0xdd, 4, m) }
-func (a *asm) shr32(r int8, n byte)  { a.opReg(0, false, 0xc1, 5, r); a.byte(n) } // (f)
-func (a *asm) and32(r int8, v byte)  { a.opReg(0, false, 0x83, 4, r); a.byte(v) } // (f)
-func (a *asm) not32(r int8)          { a.opReg(0, false, 0xf7, 2, r) }
-func (a *asm) times3(r int8)         { a.lea32(r, mem{base: r, index: r, scale: 1}) }
-func (a *asm) store8(m mem, r int8)  { a.opMem(0, false, 0x88, r, m) } // r is RAX to RBX, or above RDI
-func (a *asm) andReg32(d, s int8)    { a.opReg(0, false, 0x23, d, s) } // (f)
+func (a *goasm) times3(r int8)       { a.lea32(r, mem{base: r, index: r, scale: 1}) }
 func imageReg(i int, off int32) mem  { return gs(offX87 + x87Regs + 10*int32(i) + off) }
 func fracOf(state, number int8) mem {
 	return mem{base: state, index: number, scale: 3, disp: stateFPFrac}
 }
-func exponentOf(state, num int8) mem  { return mem{base: state, index: num, scale: 1, disp: stateFPExp} }
-func (a *asm) nextRegister(num int8)  { a.lea32(num, based(num, 1)); a.and32(num, 7) } // (f)
-func (a *asm) topOfStack(status int8) { a.shr32(status, 11); a.and32(status, 7) }      // (f)
+func exponentOf(state, num int8) mem    { return mem{base: state, index: num, scale: 1, disp: stateFPExp} }
+func (a *goasm) nextRegister(num int8)  { a.lea32(num, based(num, 1)); a.and32(num, 7) } // (f)
+func (a *goasm) topOfStack(status int8) { a.shr32(status, 11); a.and32(status, 7) }      // (f)
 
 // saveX87 writes the part of the exit stub that stores the state. It may use all
 // registers.
-func (a *asm) saveX87() {
+func (a *goasm) saveX87() {
 	a.fnsave(gs(offX87))
 	a.load(s0, gs(offState))
 	a.loadU16(s2, gs(offX87+x87FCW))
@@ -165,13 +156,14 @@ func (a *asm) saveX87() {
 
 // restoreX87 writes the stub that a prologue calls: it loads the state, if it may be
 // used, and returns. It keeps all registers but scratch ones, and the flags.
-func (a *asm) restoreX87() {
+func (a *goasm) restoreX87() {
 	a.load32(s0, gs(offX87OK))
-	disabled := a.jrcxz()
-	enabled := a.jmp()
-	a.here(disabled)
-	a.byte(0xc3) // ret
-	a.patchRel32(enabled, a.pos())
+	var disabled, enabled goLabel
+	a.jrcxz(&disabled)
+	a.jmp(&enabled)
+	a.here(&disabled)
+	a.ret()
+	a.here(&enabled)
 	a.pushf()
 	a.load(s0, gs(offState))
 	a.loadU16(s2, based(s0, stateFCW))
@@ -197,7 +189,7 @@ func (a *asm) restoreX87() {
 	a.frstor(gs(offX87))
 	a.storeImm32(gs(offX87Dead), 0)
 	a.popf()
-	a.byte(0xc3) // ret
+	a.ret()
 }
 
 // x87Usable reports whether x87 and MMX instructions can run without an exception but
