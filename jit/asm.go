@@ -160,7 +160,6 @@ func (a *asm) add(d int8, m mem)     { a.opMem(rexW, false, 0x03, d, m) } // (f)
 func (a *asm) addReg(d, s int8)      { a.opReg(rexW, false, 0x03, d, s) } // (f)
 func (a *asm) movzx16(d, s int8)     { a.opReg(0, true, 0xb7, d, s) }
 func (a *asm) jmpMem(m mem)          { a.opMem(0, false, 0xff, 4, m) }
-func (a *asm) popMem(m mem)          { a.opMem(0, false, 0x8f, 0, m) }
 func (a *asm) pushf()                { a.byte(0x9c) }
 func (a *asm) popf()                 { a.byte(0x9d) }
 func (a *asm) movImm32(d int8, v int32) { // zero-extended

@@ -403,7 +403,7 @@ func (d *diffPair) sweep(t *testing.T, n int) {
 	}
 	s := d.jit.eng.Stats()
 	t.Logf("%d cases, %d regions, %d entries, %d left for the interpreter, %d faults", d.cases, s.Regions, s.Entries, s.Exits[siteCallout], s.Exits[reasonFault])
-	if s.Regions < uint64(tried)/4 {
+	if s.Regions < uint64(tried)/8 {
 		t.Errorf("only %d regions were translated for %d instructions", s.Regions, tried)
 	}
 }

@@ -16,7 +16,7 @@ func TestGoasm(t *testing.T) {
 		"gs index": {func(a *goasm) { a.load(s2, gsx(s2, 0x123456)) }, func(a *asm) { a.load(s2, gsx(s2, 0x123456)) }},
 		"jmp":      {func(a *goasm) { a.jmpMem(gs(0x1234)) }, func(a *asm) { a.jmpMem(gs(0x1234)) }},
 		"jmp x":    {func(a *goasm) { a.jmpMem(gsx(s2, 0x1234)) }, func(a *asm) { a.jmpMem(gsx(s2, 0x1234)) }},
-		"pop":      {func(a *goasm) { a.popMem(gs(0x1234)) }, func(a *asm) { a.popMem(gs(0x1234)) }},
+		"pop":      {func(a *goasm) { a.popMem(gs(0x1234)) }, func(a *asm) { a.opMem(0, false, 0x8f, 0, gs(0x1234)) }},
 		"rorx":     {func(a *goasm) { a.rorx(s2, s1, 12) }, func(a *asm) { a.rorx(s2, s1, 12) }},
 		"pext":     {func(a *goasm) { a.pext(s0, s2, gs(0x1234)) }, func(a *asm) { a.pext(s0, s2, gs(0x1234)) }},
 		"pdep":     {func(a *goasm) { a.pdep(s2, s1, gs(0x1234)) }, func(a *asm) { a.pdep(s2, s1, gs(0x1234)) }},

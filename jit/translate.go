@@ -165,16 +165,21 @@ type translator struct {
 	cut            int // how many instructions the region has if it ends where it was to end
 }
 
-// translateDirect makes a region of the block, in its split form or not, and returns it,
-// its code not yet in the code cache; nil where the block's first instruction is not to be translated.
-func (e *Engine) translateDirect(b interp.Block, split bool) *region {
+// begin makes the translator ready for a block.
+func (e *Engine) begin(b interp.Block) *translator {
 	t := &e.t
-	t.b = t.b[:0]
-	t.cold = t.cold[:0]
+	t.b, t.cold = t.b[:0], t.cold[:0]
 	t.e, t.v, t.va = e, b.Variant, b.VA
 	t.wide = b.Variant&interp.Variant64 != 0
 	t.r = &region{page: b.Page, variant: b.Variant, off: uint32(b.Off), goff: goffOf(b), host: int32(e.used)}
 	t.goff = t.r.goff - t.r.off
+	return t
+}
+
+// translateDirect makes a region of the block, in its split form or not, and returns it,
+// its code not yet in the code cache; nil where the block's first instruction is not to be translated.
+func (e *Engine) translateDirect(b interp.Block, split bool) *region {
+	t := e.begin(b)
 	if !t.collect(b) {
 		return nil
 	}
@@ -326,6 +331,13 @@ func (t *translator) emit() bool {
 			break
 		}
 	}
+	t.finish()
+	return true
+}
+
+// finish writes what follows a region's instructions, and makes the region's map.
+func (t *translator) finish() {
+	r := t.r
 	if !t.ends {
 		if t.next < pageSize && t.n != t.cut {
 			t.callout(t.goff + t.next)
@@ -360,7 +372,6 @@ func (t *translator) emit() bool {
 			r.insts[i].rep = t.stringUseOf(&g.x)
 		}
 	}
-	return true
 }
 
 // newSite makes a site of the region and returns its index.
