@@ -57,6 +57,7 @@ func (a *goasm) assemble() []byte {
 	if goasmLink == nil {
 		goasmLink = obj.Linknew(&x86.Linkamd64)
 		goasmLink.Headtype = objabi.Hlinux
+		goasmLink.IsAsm = true // no padding in front of jumps: prefix bytes are there
 		goasmLink.DiagFunc = func(f string, args ...any) { panic("jit: golang-asm: " + fmt.Sprintf(f, args...)) }
 		x86.Linkamd64.Init(goasmLink)
 	}

@@ -25,11 +25,16 @@ func TestGoasm(t *testing.T) {
 		"store16":  {func(a *goasm) { a.store16(based(s0, 77), s2) }, func(a *asm) { a.byte(0x66); a.opMem(0, false, 0x89, s2, based(s0, 77)) }},
 		"fnsave":   {func(a *goasm) { a.fnsave(gs(0x1234)) }, func(a *asm) { a.opMem(0, false, 0xdd, 6, gs(0x1234)) }},
 	} {
-		g, b := &goasm{}, &asm{}
-		w.a(g)
-		w.b(b)
-		if got := g.assemble(); !slices.Equal(got, b.b) {
-			t.Errorf("%s: golang-asm % x, asm % x", name, got, b.b)
+		for off := range 32 { // of the end of a jump in a cache line, too
+			pad := slices.Repeat([]byte{0xcc}, off)
+			g, b := &goasm{}, &asm{}
+			g.byte(pad...)
+			w.a(g)
+			b.byte(pad...)
+			w.b(b)
+			if got := g.assemble(); !slices.Equal(got, b.b) {
+				t.Errorf("%s at %d: golang-asm % x, asm % x", name, off, got[off:], b.b[off:])
+			}
 		}
 	}
 }
