@@ -13,6 +13,7 @@ type Config struct {
 	CacheSize int    // of the code cache, in bytes: minCache to maxCache
 	Verify    Verify
 	Dump      io.Writer // where set: gets the disassembly of each region, guest and host
+	Counters  string    // file that gets the Counters as JSON at the machine's end; "" for none
 	Choices             // strategies
 }
 
@@ -39,7 +40,8 @@ var DefaultConfig = Config{Threshold: 16, CacheSize: 64 << 20}
 func Usage() string {
 	text := `threshold=N   entries before a block is translated (16)
 cache=SIZE    code cache: 256K to 1G (64M)
-verify[=all]  compare translated regions with the interpreter, =all: at every run`
+verify[=all]  compare translated regions with the interpreter, =all: at every run
+counters=FILE what the translator did, as JSON, at the end`
 	for _, x := range Axes() {
 		var names []string
 		for _, c := range x.Choices {
@@ -76,6 +78,11 @@ func (c *Config) Set(key, val string) error {
 			return fmt.Errorf("cache=%s: give a size from 256K to 1G", val)
 		}
 		c.CacheSize = n * unit
+	case "counters":
+		if val == "" {
+			return fmt.Errorf("counters: give a file, as in counters=jit.json")
+		}
+		c.Counters = val
 	case "verify":
 		switch val {
 		case "", "on":
@@ -90,7 +97,7 @@ func (c *Config) Set(key, val string) error {
 	default:
 		ok, err := c.Choices.set(key, val)
 		if !ok {
-			keys := "threshold, cache, verify"
+			keys := "threshold, cache, verify, counters"
 			for _, x := range Axes() {
 				keys += ", " + x.Name
 			}

@@ -636,6 +636,40 @@ func (e *Engine) faultIP() uint64 {
 	return x.RBase + uint64(m.goff)
 }
 
+// Counters are the Stats that comparisons look at, with names for JSON.
+type Counters struct {
+	Regions       uint64  `json:"regions"`
+	Instructions  uint64  `json:"instructions"`
+	GuestBytes    uint64  `json:"guest_bytes"` // of guest code that was translated
+	HostBytes     uint64  `json:"host_bytes"`  // of host code
+	TranslateTime float64 `json:"translate_s"` // seconds
+	Entries       uint64  `json:"entries"`
+	Edges         uint64  `json:"exits_edge"`
+	Callouts      uint64  `json:"exits_interpreter"`
+	Misses        uint64  `json:"tlb_misses"`
+	Filled        uint64  `json:"tlb_filled"`
+	Indirect      uint64  `json:"exits_indirect"`
+	Polls         uint64  `json:"exits_poll"`
+	Faults        uint64  `json:"exits_fault"`
+	Exits         uint64  `json:"exits"` // all of them
+	Links         uint64  `json:"links"`
+	Splits        uint64  `json:"splits"`
+	Dropped       uint64  `json:"dropped"`
+	Flushes       uint64  `json:"flushes"`
+}
+
+// Counters returns the sums.
+func (s *Stats) Counters() Counters {
+	c := Counters{Regions: s.Regions, Instructions: s.Instructions, GuestBytes: s.GuestBytes, HostBytes: s.HostBytes,
+		TranslateTime: s.TranslateTime.Seconds(), Entries: s.Entries, Edges: s.Exits[siteEdge], Callouts: s.Exits[siteCallout],
+		Misses: s.Exits[siteMiss], Filled: s.Filled, Indirect: s.Exits[siteIndirect], Polls: s.Exits[sitePoll],
+		Faults: s.Exits[reasonFault], Links: s.Links, Splits: s.Splits, Dropped: s.Dropped, Flushes: s.Flushes}
+	for _, n := range s.Exits {
+		c.Exits += n
+	}
+	return c
+}
+
 // Fprint writes the counters for people.
 func (s *Stats) Fprint(w io.Writer) {
 	fmt.Fprintf(w, "translated %d regions, %d instructions, %d bytes of guest code to %d of host code\n", s.Regions, s.Instructions, s.GuestBytes, s.HostBytes)

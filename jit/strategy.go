@@ -203,17 +203,17 @@ var (
 
 // An Axis is a choice of the translator that is made by name.
 type Axis struct {
-	Name    string // the key of -jit
-	Text    string // what it is about
-	Choices []Choice
+	Name    string   `json:"name"` // the key of -jit
+	Text    string   `json:"text"` // what it is about
+	Choices []Choice `json:"choices"`
 
 	of func(c *Choices) *string
 }
 
 // A Choice is a strategy.
 type Choice struct {
-	Name string
-	Text string // what it does, in a line
+	Name string `json:"name"`
+	Text string `json:"text"` // what it does, in a line
 }
 
 // Axes lists the axes and their strategies, of each axis the default first.

@@ -2,6 +2,7 @@ package machine
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -327,6 +328,18 @@ func (m *Machine) Run(ctx context.Context) (_ Exit, err error) {
 		defer func() {
 			s := m.JIT.Stats()
 			s.Fprint(m.cfg.Host.Trace)
+		}()
+	}
+	if m.JIT != nil && m.cfg.JIT.Counters != "" {
+		defer func() {
+			s := m.JIT.Stats()
+			text, e := json.MarshalIndent(s.Counters(), "", " ")
+			if e == nil {
+				e = os.WriteFile(m.cfg.JIT.Counters, append(text, '\n'), 0o644)
+			}
+			if e != nil && err == nil {
+				err = fmt.Errorf("-jit counters: %w", e)
+			}
 		}()
 	}
 	defer func() {

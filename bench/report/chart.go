@@ -27,7 +27,11 @@ var ErrNoChart = errors.New("a chart needs native times to compare with")
 // target: a dot is a workload, a bar the geometric mean of the class. The scale
 // is logarithmic.
 func (r *Report) Chart(w io.Writer) error {
-	p, width, height, err := r.plot()
+	draws := r.plot
+	if r.Compare != "" {
+		draws = r.plotSweep
+	}
+	p, width, height, err := draws()
 	if err != nil {
 		return err
 	}

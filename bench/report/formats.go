@@ -36,15 +36,26 @@ var notInNames = regexp.MustCompile(`[^A-Za-z0-9_.+/,-]`)
 
 func benchWord(s string) string { return notInNames.ReplaceAllString(s, "_") }
 
-// Markers of the part of a Markdown file that Update replaces.
-const (
-	begin = "<!-- hotblock bench: begin -->"
-	end   = "<!-- hotblock bench: end -->"
-)
+// Markers of the part of a Markdown file that Update replaces: one part for the
+// suite, and others for comparisons.
+func (r *Report) markers() (begin, end string) {
+	name := "hotblock bench"
+	if r.Compare != "" {
+		name += " -" + strings.Fields(r.Compare)[0]
+	}
+	return "<!-- " + name + ": begin -->", "<!-- " + name + ": end -->"
+}
 
 // Markdown writes the report as a part of a Markdown file. chart is the path of
 // the chart as the file refers to it; "" leaves it out.
 func (r *Report) Markdown(w io.Writer, chart string) {
+	begin, end := r.markers()
+	if r.Compare != "" {
+		fmt.Fprintf(w, "%s\n\n", begin)
+		r.compareMarkdown(w, chart)
+		fmt.Fprintf(w, "\n%s\n", end)
+		return
+	}
 	fmt.Fprintf(w, "%s\n\n    %s\n\n", begin, r.Command)
 	r.preface(w, "- ")
 	if chart != "" {
@@ -86,6 +97,7 @@ func (r *Report) Update(path, chart string) error {
 	var b strings.Builder
 	r.Markdown(&b, chart)
 	text := string(old)
+	begin, end := r.markers()
 	i, j := strings.Index(text, begin), strings.Index(text, end)
 	switch {
 	case i >= 0 && j > i:

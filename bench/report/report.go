@@ -59,6 +59,11 @@ type Report struct {
 	Workloads []Workload `json:"workloads"`
 	Samples   []Sample   `json:"samples"`
 	Notes     []string   `json:"notes,omitempty"`
+
+	// Compare says what the targets of kind hotblock are, beside engines: "strategies",
+	// of which the first is the baseline, or "sweep KEY", with names KEY=VALUE.
+	Compare  string     `json:"compare,omitempty"`
+	Counters []Counters `json:"counters,omitempty"`
 }
 
 // Host describes the machine that the report is from.

@@ -216,6 +216,7 @@ func TestUpdate(t *testing.T) {
 			t.Errorf("%d cells, not %d: %s", n, cells, line)
 		}
 	}
+	begin, _ := r.markers()
 	os.WriteFile(p, []byte(begin), 0o644)
 	if err := r.Update(p, ""); err == nil {
 		t.Error("a file with half of the markers was changed")

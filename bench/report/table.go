@@ -204,6 +204,10 @@ func (r *Report) RowCommand(workload string) string {
 
 // Text writes the report for a terminal.
 func (r *Report) Text(w io.Writer) {
+	if r.Compare != "" {
+		r.compareText(w)
+		return
+	}
 	r.preface(w, "")
 	t := r.build("~", false)
 	width := make([]int, len(t.head))

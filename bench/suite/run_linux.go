@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,6 +41,11 @@ type Options struct {
 	QEMU        string
 	QEMUConfigs []Config
 
+	// Counters has those of the translator recorded, which takes a guest for each
+	// class of work.
+	Counters bool
+	Compare  string // report.Report.Compare
+
 	Kernel string // path; empty: Debian's cloud kernel
 	Cache  *fetch.Cache
 	Out    *os.File // progress; nil: none
@@ -68,7 +74,7 @@ func Run(ctx context.Context, o Options) (*report.Report, error) {
 	}
 	r := &runner{Options: o, expected: map[int]expected{}}
 	start := time.Now()
-	r.report = &report.Report{Started: start.UTC(), Metric: o.Metric, Scale: o.Scale, Command: o.Command, Cmdline: bootParameters}
+	r.report = &report.Report{Started: start.UTC(), Metric: o.Metric, Scale: o.Scale, Command: o.Command, Compare: o.Compare, Cmdline: bootParameters}
 	r.report.Host = describeHost()
 	if o.Cache.Out != nil {
 		r.message("getting programs")
@@ -133,6 +139,9 @@ func (r *runner) prepare(ctx context.Context, dir string) error {
 	f := &r.files
 	f.memory = r.Memory
 	f.serial = filepath.Join(dir, "console")
+	if r.Counters {
+		f.counters = filepath.Join(dir, "counters.json")
+	}
 	f.agentDir = filepath.Join(dir, "bench")
 	f.initrd = filepath.Join(dir, "initrd")
 	f.bootInitrd = filepath.Join(dir, "boot-initrd")
@@ -262,36 +271,17 @@ func (r *runner) rounds(ctx context.Context) error {
 				if err := r.boot(ctx, t, round); err != nil {
 					return err
 				}
+				r.counters(t, round, "boot")
 			}
 			if failed[t] == nil {
 				failed[t] = map[int]bool{}
 			}
-			done := map[int]bool{}
-			for i := range failed[t] {
-				done[i] = true // once is enough
-				r.progress.advance(t)
-			}
-			for tries := 0; len(done) < len(r.jobs); {
-				before := len(done)
-				err := r.session(ctx, t, round, done)
-				if ctx.Err() != nil {
-					return ctx.Err()
+			for _, class := range r.groups() {
+				if err := r.group(ctx, t, round, class, failed[t]); err != nil {
+					return err
 				}
-				if len(done) == before {
-					// Nothing went forward. A guest may fail to come up once.
-					if tries++; tries == 2 || err == nil {
-						if err == nil {
-							err = errors.New("the session ended without a result")
-						}
-						t.dead, t.Error = true, err.Error()
-						r.message("%s: %v", t.Name, err)
-						for i := range r.jobs {
-							if !done[i] {
-								r.record(t, i, report.Sample{Round: round, Status: report.Died})
-							}
-						}
-						break
-					}
+				if t.dead {
+					break
 				}
 			}
 			for i := range r.report.Samples {
@@ -308,6 +298,76 @@ func (r *runner) rounds(ctx context.Context) error {
 		r.report.Rounds = round + 1
 	}
 	return nil
+}
+
+// groups are the classes whose jobs have a session of their own, or one that stands
+// for all.
+func (r *runner) groups() (classes []string) {
+	if !r.Counters {
+		return []string{""}
+	}
+	for _, j := range r.jobs {
+		if !slices.Contains(classes, j.Class()) {
+			classes = append(classes, j.Class())
+		}
+	}
+	return classes
+}
+
+// group runs the jobs of a class, or all, on a target, but for those that have
+// failed: once is enough.
+func (r *runner) group(ctx context.Context, t *target, round int, class string, failed map[int]bool) error {
+	done := map[int]bool{}
+	for i, j := range r.jobs {
+		switch {
+		case class != "" && j.Class() != class:
+			done[i] = true
+		case failed[i]:
+			done[i] = true
+			r.progress.advance(t)
+		}
+	}
+	for tries := 0; len(done) < len(r.jobs); {
+		before := len(done)
+		err := r.session(ctx, t, round, done)
+		r.counters(t, round, class)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if len(done) == before {
+			// Nothing went forward. A guest may fail to come up once.
+			if tries++; tries == 2 || err == nil {
+				if err == nil {
+					err = errors.New("the session ended without a result")
+				}
+				t.dead, t.Error = true, err.Error()
+				r.message("%s: %v", t.Name, err)
+				for i := range r.jobs {
+					if !done[i] {
+						r.record(t, i, report.Sample{Round: round, Status: report.Died})
+					}
+				}
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// counters records what the translator of a session's guest counted.
+func (r *runner) counters(t *target, round int, class string) {
+	if !r.Counters {
+		return
+	}
+	b, err := os.ReadFile(r.files.counters)
+	if err != nil {
+		return
+	}
+	os.Remove(r.files.counters)
+	c := report.Counters{Target: t.Name, Class: class, Round: round}
+	if json.Unmarshal(b, &c.Counters) == nil {
+		r.report.Counters = append(r.report.Counters, c)
+	}
 }
 
 // record adds a sample of a job.

@@ -38,6 +38,8 @@ type Options struct {
 	Configs              []Config
 	QEMU                 string
 	QEMUConfigs          []Config
+	Counters             bool
+	Compare              string
 	Kernel               string
 	Cache                *fetch.Cache
 	Out                  *os.File

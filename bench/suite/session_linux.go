@@ -129,6 +129,22 @@ func (p *process) read(fd int) {
 	}
 }
 
+// end waits for the guest to power off, for a while.
+func (p *process) end() {
+	limit := time.After(20 * time.Second)
+	for {
+		select {
+		case _, ok := <-p.events:
+			if !ok {
+				p.cmd.Wait()
+				return
+			}
+		case <-limit:
+			return
+		}
+	}
+}
+
 // wait ends the process if it still runs, and takes its remains away.
 func (p *process) wait() error {
 	for range p.events {
@@ -279,6 +295,9 @@ func (r *runner) session(ctx context.Context, t *target, round int, done map[int
 				cur = -1
 				limit.Reset(r.Timeout)
 			case "D":
+				if r.files.counters != "" && t.Kind == report.Hotblock {
+					p.end()
+				}
 				return nil
 			default:
 				lastActivity = strconv.Quote(e.line)

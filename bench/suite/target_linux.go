@@ -61,8 +61,8 @@ type target struct {
 
 // files of a run.
 type runFiles struct {
-	kernel, initrd, bootInitrd, serial, tree, agentDir string
-	memory                                             string
+	kernel, initrd, bootInitrd, serial, tree, agentDir, counters string
+	memory                                                       string
 }
 
 // command is the process that does the jobs but for those to skip.
@@ -87,6 +87,9 @@ func (t *target) emulator(ctx context.Context, f *runFiles, initrd, params strin
 		"-kernel", f.kernel, "-initrd", initrd, "-append", params)
 	if t.Kind == report.Hotblock {
 		args = append(args, "-append-raw")
+		if f.counters != "" {
+			args = append(args, "-jit", "counters="+f.counters)
+		}
 	}
 	c := exec.CommandContext(ctx, t.bin, append(args, more...)...)
 	c.Env = append(os.Environ(), t.env...)

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	benchreport "hotblock/bench/report"
 	"hotblock/bench/suite"
 	"hotblock/boot/fetch"
+	"hotblock/jit"
 	"hotblock/machine"
 )
 
@@ -53,6 +55,13 @@ On what:
   -kernel FILE       the guests' kernel (default: Debian's cloud kernel)
   -m SIZE            their memory (default 2G)
 
+What the translator's choices are worth (hotblock alone):
+  -strategies        compare each strategy, in place of the default one, with the
+                     baseline: times and the translator's counters by class
+  -axis LIST         only these axes; hotblock strategies lists them
+  -sweep KEY=VALUES  compare values of a setting of -jit, as in
+                     -sweep threshold=4,16,64,256; -svg draws the curve
+
 Results:
   -metric cpu|wall   compare the CPU time of the whole process, or the elapsed
                      time; both by the host's clock (default cpu)
@@ -68,6 +77,8 @@ Results:
 type benchOptions struct {
 	run, with, accel, qemu, kernel, mem, metric string
 	json, gobench, svg, out, from               string
+	strategies                                  bool
+	axis, sweep                                 string
 	quick, list, update, native                 bool
 	count                                       int
 	scale                                       float64
@@ -86,6 +97,9 @@ func runBench(args []string, stdout, stderr io.Writer) error {
 	f.Float64Var(&b.scale, "scale", 1, "")
 	f.DurationVar(&b.timeout, "timeout", 2*time.Minute, "")
 	f.BoolVar(&b.list, "list", false, "")
+	f.BoolVar(&b.strategies, "strategies", false, "")
+	f.StringVar(&b.axis, "axis", "", "")
+	f.StringVar(&b.sweep, "sweep", "", "")
 	f.StringVar(&b.accel, "accel", machine.DefaultAccel, "")
 	add := func(to *[]suite.Config) func(string) error {
 		return func(s string) error {
@@ -211,7 +225,15 @@ func (b *benchOptions) report(given map[string]bool, args []string, stdout, stde
 		}
 		return nil, nil
 	}
-	configs := b.configs
+	configs, compare, err := b.comparison(given)
+	if err != nil {
+		return nil, fmt.Errorf("bench: %w", err)
+	}
+	if compare != "" {
+		b.native, b.qemu = false, "none"
+	} else {
+		configs = b.configs
+	}
 	if configs == nil {
 		for _, a := range splitList(b.accel) {
 			configs = append(configs, suite.Config{Name: a, Args: []string{"-accel", a}})
@@ -240,7 +262,7 @@ func (b *benchOptions) report(given map[string]bool, args []string, stdout, stde
 	ctx, stop := signal.NotifyContext(context.Background(), endSignals...)
 	defer stop()
 	o := suite.Options{Workloads: sel, Rounds: b.count, Scale: b.scale, Timeout: b.timeout, BootTimeout: max(b.timeout, 2*time.Minute), Memory: b.mem, Metric: b.metric,
-		Command: commandLine(args), Native: b.native, Hotblock: exe, Configs: configs, QEMU: b.qemu, QEMUConfigs: qemuConfigs, Kernel: b.kernel, Cache: cache}
+		Command: commandLine(args), Native: b.native, Compare: compare, Counters: compare != "", Hotblock: exe, Configs: configs, QEMU: b.qemu, QEMUConfigs: qemuConfigs, Kernel: b.kernel, Cache: cache}
 	o.Out, _ = stderr.(*os.File)
 	r, err := suite.Run(ctx, o)
 	if r != nil {
@@ -250,6 +272,62 @@ func (b *benchOptions) report(given map[string]bool, args []string, stdout, stde
 		err = fmt.Errorf("bench: %w", err)
 	}
 	return r, err
+}
+
+// comparison is what -strategies and -sweep have run, and what the report is to
+// say of it; compare is "" where neither is given.
+func (b *benchOptions) comparison(given map[string]bool) (configs []suite.Config, compare string, err error) {
+	if !b.strategies && b.sweep == "" {
+		if b.axis != "" {
+			return nil, "", errors.New("-axis goes with -strategies")
+		}
+		return nil, "", nil
+	}
+	for _, o := range []string{"accel", "config", "qemu", "qemu-config", "native"} {
+		if given[o] {
+			return nil, "", fmt.Errorf("-strategies and -sweep compare hotblock with itself; take -%s away", o)
+		}
+	}
+	if b.strategies && b.sweep != "" {
+		return nil, "", errors.New("give -strategies or -sweep, one at a time")
+	}
+	add := func(name string, settings ...string) {
+		args := []string{"-accel", "jit"}
+		for _, s := range settings {
+			args = append(args, "-jit", s)
+		}
+		configs = append(configs, suite.Config{Name: name, Args: args})
+	}
+	if b.strategies {
+		axes := splitList(b.axis)
+		for _, a := range axes {
+			if !slices.ContainsFunc(jit.Axes(), func(x jit.Axis) bool { return x.Name == a }) {
+				return nil, "", fmt.Errorf("-axis %s: there is no such axis; hotblock strategies lists them", a)
+			}
+		}
+		add("baseline")
+		for _, s := range jit.Single() {
+			if axis, _, _ := strings.Cut(s, "="); len(axes) == 0 || slices.Contains(axes, axis) {
+				add(s, s)
+			}
+		}
+		if len(configs) == 1 {
+			return nil, "", fmt.Errorf("-axis %s: there is only one strategy", b.axis)
+		}
+		return configs, "strategies", nil
+	}
+	key, values, _ := strings.Cut(b.sweep, "=")
+	for _, v := range splitList(values) {
+		c := jit.DefaultConfig
+		if err := c.Set(key, v); err != nil {
+			return nil, "", fmt.Errorf("-sweep: %w", err)
+		}
+		add(key+"="+v, key+"="+v)
+	}
+	if len(configs) < 2 {
+		return nil, "", fmt.Errorf("-sweep %s: give a setting of -jit and two values or more, as in threshold=4,16,64", b.sweep)
+	}
+	return configs, "sweep " + key, nil
 }
 
 func splitList(s string) (words []string) {
@@ -296,6 +374,9 @@ func (b *benchOptions) write(r *benchreport.Report, stdout io.Writer) error {
 		return nil
 	}
 	chart := strings.TrimSuffix(b.out, filepath.Ext(b.out)) + ".svg"
+	if r.Compare != "" {
+		chart = strings.TrimSuffix(chart, ".svg") + "-" + strings.ReplaceAll(r.Compare, " ", "-") + ".svg"
+	}
 	name := filepath.Base(chart)
 	switch err := writeFile(chart, r.Chart); {
 	case errors.Is(err, benchreport.ErrNoChart):
