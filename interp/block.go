@@ -293,6 +293,9 @@ func (c *CPU) markCode(p *codePage) {
 		for i := range c.sh.tlbs {
 			c.sh.tlbs[i].dropHostWrites(host)
 		}
+		if c.tr != nil {
+			c.tr.Protect(p.key.blk, p.key.off)
+		}
 	}
 }
 

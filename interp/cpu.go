@@ -100,6 +100,7 @@ type CPU struct {
 	cross   map[crossKey]*crossing
 	liveOps int // decoded and kept: see maxLiveOps
 	tr      Translator
+	window  bool   // see SetWindow
 	hotAt   uint64 // times a block is entered before it is translated
 	// For translated code: whether an interrupt waits for IF.
 	intWaiting *uint32

@@ -43,6 +43,9 @@ type Translator interface {
 	// it may be a large page.
 	FlushTLB(all bool)
 	FlushPage(va uint64, large bool)
+	// Protect says that the page at off of a block has code from now on: stores to it
+	// have to be seen.
+	Protect(b *mmu.Block, off uint64)
 	// LeaveSpace is called when the CPU leaves an address space, and returns what
 	// EnterSpace is given when it comes back and nothing has changed there; nil if it
 	// comes anew. Global pages stay. old is what an earlier call returned that is not
@@ -130,6 +133,10 @@ const (
 	VariantUser  Variant = 1 << 4 // CPL 3
 	VariantFS    Variant = 1 << 5 // in 32-bit code, FS has no limit and may be written
 	VariantGS    Variant = 1 << 6 // the same of GS
+
+	// VariantWindow says that the translator wants 64-bit code of CPL 3 apart from other such
+	// code: see CPU.SetWindow.
+	VariantWindow Variant = 1 << 7
 )
 
 // Variant returns the variant of the CPU's state, without VariantLarge; ok is
@@ -143,6 +150,9 @@ func (c *CPU) Variant() (v Variant, ok bool) {
 		v |= VariantUser
 	}
 	if c.mode == mode64 {
+		if c.window && c.CPL == 3 {
+			v |= VariantWindow
+		}
 		return v | Variant64, true
 	}
 	for i := x86.ES; i <= x86.DS; i++ {
@@ -247,6 +257,50 @@ func (c *CPU) FillTLB(va uint64, write bool) bool {
 		return false
 	}
 	return c.fillFrom(c.tlb, va, write, &t, p)
+}
+
+// SetWindow makes Variant say VariantWindow of 64-bit code of CPL 3, or not.
+func (c *CPU) SetWindow(on bool) { c.window = on }
+
+// A DirectPage is host memory behind a page of the guest.
+type DirectPage struct {
+	Block *mmu.Block
+	Off   uint64 // of the page in Block
+	Write bool   // it may be written, too
+}
+
+// Direct finds the page at linear address va for a read or a write by CPL 3, if it is
+// memory that may be accessed directly. Otherwise it returns false and changes
+// nothing that the guest could see. With ahead, it is for an access that is only
+// expected: false too where the accessed bit is not set.
+func (c *CPU) Direct(va uint64, write, ahead bool) (p DirectPage, ok bool) {
+	acc := mmu.User
+	if write {
+		acc |= mmu.Write
+	}
+	if !canonical(va) || c.DR[7]&0xff != 0 || c.NumCPUs > 1 {
+		return p, false
+	}
+	paging := &c.paging
+	if ahead {
+		look := c.paging
+		look.SetAccessedDirty = false
+		paging = &look
+	}
+	t, _, ok := c.Mem.Walk(paging, va, acc)
+	if !ok || ahead && !t.Accessed {
+		return p, false
+	}
+	pa := t.PA & c.physMask
+	at := c.placeOf(pa)
+	if at.host == nil || at.rgn.Kind != mmu.RAM {
+		return p, false
+	}
+	p = DirectPage{at.rgn.Blk, (at.rgn.Off + pa - at.rgn.Base) &^ pageMask, false}
+	if write || t.Writable && t.Dirty {
+		p.Write = p.Block.SetFlags(p.Off, mmu.PageDirty|mmu.PageStored)&mmu.PageCode == 0
+	}
+	return p, p.Write || !write
 }
 
 // Executes reports whether the CPU model has the features that an instruction

@@ -27,24 +27,26 @@ type Engine struct {
 	hostAVX          bool
 
 	// Host offsets in the arena.
-	enter, enterVec, enterX87, enterBoth int32
-	fault, loadVec, loadX87, nowhere     int32
-	stubs                                [numSites]int32
-	firstRegion                          int
-	used                                 int
+	enter, enterVec, enterX87, enterBoth         int32
+	fault, afterFault, loadVec, loadX87, nowhere int32
+	stubs                                        [numSites]int32
+	firstRegion                                  int
+	used                                         int
 
-	sites   []site
-	noJump  jumpEntry // an entry of a jump cache that leads to no region
-	regions []*region // by rising address
-	t       translator
-	use     strategies
-	filled  [jumpCaches][2][]uint32 // entries of the jump caches that may be valid: of local pages, and of global ones
-	mode32  interp.Variant          // what the jump cache of 32-bit code is for
-	resume  int32                   // where to go on after an exit inside of a region
-	maps    [2]mapping
-	lastGen uint64 // the greatest in use
-	epoch   uint64 // counts what makes saved address spaces stale
-	stats   Stats
+	sites    []site
+	noJump   jumpEntry // an entry of a jump cache that leads to no region
+	regions  []*region // by rising address
+	t        translator
+	use      strategies
+	win      *guestWindow            // or nil
+	filled   [jumpCaches][2][]uint32 // entries of the jump caches that may be valid: of local pages, and of global ones
+	mode32   interp.Variant          // what the jump cache of 32-bit code is for
+	resume   int32                   // where to go on after an exit inside of a region
+	resumeIn *region
+	maps     [2]mapping
+	lastGen  uint64 // the greatest in use
+	epoch    uint64 // counts what makes saved address spaces stale
+	stats    Stats
 }
 
 // reasonFault is the reason of an exit by a fault; the others are the kinds of
@@ -53,18 +55,19 @@ const reasonFault = uint64(numSites)
 
 // Stats counts what an Engine did.
 type Stats struct {
-	Regions      uint64 // translated
-	Instructions uint64 // translated
-	GuestBytes   uint64
-	HostBytes    uint64
-	Entries      uint64 // from Go
-	Exits        [numSites + 1]uint64
-	Filled       uint64 // misses that a page walk answered
-	Links        uint64
-	Splits       uint64 // regions translated again without groups of accesses
-	Dropped      uint64 // regions, because their code was written
-	Flushes      uint64 // of the code cache
-	Verified     uint64 // runs of regions that were compared
+	Regions                                  uint64 // translated
+	Instructions                             uint64 // translated
+	GuestBytes                               uint64
+	HostBytes                                uint64
+	Entries                                  uint64 // from Go
+	Exits                                    [numSites + 1]uint64
+	Filled                                   uint64 // misses that a page walk answered
+	Links                                    uint64
+	Splits                                   uint64 // regions translated again without groups of accesses
+	Dropped                                  uint64 // regions, because their code was written
+	Flushes                                  uint64 // of the code cache
+	Promoted, WindowFaults, Mapped, Unmapped uint64 // of windows
+	Verified                                 uint64 // runs of regions that were compared
 
 	TranslateTime time.Duration
 	Callouts      []uint64 // instructions that the interpreter ran for a region, by decode.Op
@@ -132,7 +135,13 @@ func (e *Engine) Close() {
 }
 
 // Stats returns the counters so far.
-func (e *Engine) Stats() Stats { return e.stats }
+func (e *Engine) Stats() Stats {
+	s := e.stats
+	if w := e.win; w != nil {
+		s.Promoted, s.WindowFaults, s.Mapped, s.Unmapped = w.promoted, w.faulted, w.mapped, w.unmapped
+	}
+	return s
+}
 
 // Begin and End implement interp.Translator.
 func (e *Engine) Begin() {
@@ -323,6 +332,9 @@ func (e *Engine) flush() {
 	}
 	e.emptyStack(0)
 	e.emptyStack(1)
+	if e.win != nil {
+		clear(e.win.without)
+	}
 	e.epoch++
 	e.used = e.firstRegion
 	e.stats.Flushes++
@@ -458,8 +470,7 @@ func (e *Engine) Run(entry uint64) {
 // retry goes on inside of a region, at e.resume, with the vector and x87 registers
 // loaded if the region uses them.
 func (e *Engine) retry() (ip uint64, interpret bool) {
-	s := &e.sites[e.sh.Site]
-	r, target := e.owner(s), e.resume
+	r, target := e.resumeIn, e.resume
 	if r.swaps != nil {
 		// The split form of a region has the same swaps.
 		e.sh.Resume = uint64(e.arena.Base) + uint64(target)
@@ -507,6 +518,20 @@ const retryIP = 1 << 63
 func (e *Engine) exit() (ip uint64, interpret bool) {
 	x := &e.sh.context
 	if x.Reason == reasonFault {
+		if e.inWindow() {
+			r, _ := e.instAt(int32(x.FaultRIP - e.arena.Base))
+			if r != nil && e.windowFault(r) {
+				e.unswap(r)
+				x.EntryFlags = packFlags(x.Flags)
+				e.resume, e.resumeIn = e.afterFault, r
+				return retryIP, false
+			}
+			ip = e.faultIP()
+			if r != nil {
+				e.leftToInterpreter(r)
+			}
+			return ip, true
+		}
 		return e.faultIP(), true
 	}
 	s := &e.sites[x.Site]
@@ -529,7 +554,7 @@ func (e *Engine) exit() (ip uint64, interpret bool) {
 	case siteCross:
 		if e.recheck(s, ip) {
 			x.EntryFlags = packFlags(x.Flags)
-			e.resume = s.retry
+			e.resume, e.resumeIn = s.retry, e.owner(s)
 			return retryIP, false
 		}
 		return ip, true
@@ -540,7 +565,7 @@ func (e *Engine) exit() (ip uint64, interpret bool) {
 		if s.grouped && va&(pageSize-1)+uint64(s.size) > pageSize {
 			x.EntryFlags = packFlags(x.Flags)
 			if target, ok := e.split(s); ok {
-				e.resume = target
+				e.resume, e.resumeIn = target, e.owner(s)
 				return retryIP, false
 			}
 			return ip, true
@@ -548,7 +573,7 @@ func (e *Engine) exit() (ip uint64, interpret bool) {
 		if va&(pageSize-1)+uint64(s.size) <= pageSize && atomic.LoadUint32(&x.Pending) == 0 && e.cpu.FillTLB(va, s.write) {
 			e.stats.Filled++
 			x.EntryFlags = packFlags(x.Flags)
-			e.resume = s.retry
+			e.resume, e.resumeIn = s.retry, e.owner(s)
 			return retryIP, false
 		}
 		return ip, true
@@ -562,6 +587,9 @@ func (e *Engine) goOn() bool {
 	p := atomic.LoadUint32(&e.sh.Pending)
 	if p&host.PendingYield != 0 {
 		p = e.sh.Yield()
+	}
+	if p != 0 && e.win != nil && e.cpu.CPL == 3 {
+		e.windowTick()
 	}
 	return p == 0
 }
@@ -674,6 +702,7 @@ func (s *Stats) Counters() Counters {
 func (s *Stats) Fprint(w io.Writer) {
 	fmt.Fprintf(w, "translated %d regions, %d instructions, %d bytes of guest code to %d of host code\n", s.Regions, s.Instructions, s.GuestBytes, s.HostBytes)
 	fmt.Fprintf(w, "translation took %v\n", s.TranslateTime)
+	fmt.Fprintf(w, "window: %d spaces promoted, %d faults, %d pages mapped, %d unmapped\n", s.Promoted, s.WindowFaults, s.Mapped, s.Unmapped)
 	fmt.Fprintf(w, "entered %d times, linked %d edges, split %d regions, dropped %d, flushed the code cache %d times\n", s.Entries, s.Links, s.Splits, s.Dropped, s.Flushes)
 	fmt.Fprintf(w, "left: %d edges, %d for the interpreter, %d TLB misses (%d filled), %d indirect jumps, %d polls, %d faults\n",
 		s.Exits[siteEdge], s.Exits[siteCallout], s.Exits[siteMiss], s.Filled, s.Exits[siteIndirect], s.Exits[sitePoll], s.Exits[reasonFault])

@@ -183,6 +183,7 @@ func (e *Engine) newMap(kind int) {
 
 // FlushTLB implements interp.Translator.
 func (e *Engine) FlushTLB(all bool) {
+	e.emptyWindow()
 	for i := range e.filled {
 		e.flushJump(i, all)
 	}
@@ -194,6 +195,7 @@ func (e *Engine) FlushTLB(all bool) {
 
 // FlushPage implements interp.Translator.
 func (e *Engine) FlushPage(va uint64, large bool) {
+	e.unmapPage(va, large)
 	for k := range e.maps {
 		p, b := e.maps[k].bit(va)
 		if !large && *p&b == 0 {
@@ -214,6 +216,8 @@ type savedSpace struct {
 	jumps []savedJump
 
 	mode32 interp.Variant // Engine.mode32 then
+	window uint64         // window.serial, if it had the window, or 0
+	heat   int
 }
 
 type savedJump struct {
@@ -228,6 +232,7 @@ func (e *Engine) LeaveSpace(old any) any {
 		s = &savedSpace{}
 	}
 	e.emptyStack(0)
+	s.window, s.heat = e.leaveWindow()
 	s.mode32 = e.mode32
 	s.gen, s.epoch, s.m, s.jumps = e.sh.MapGen[0], e.epoch, e.maps[0], s.jumps[:0]
 	for i := range e.filled {
@@ -247,6 +252,7 @@ func (e *Engine) LeaveSpace(old any) any {
 // EnterSpace implements interp.Translator.
 func (e *Engine) EnterSpace(saved any) {
 	s, _ := saved.(*savedSpace)
+	e.enterWindow(s)
 	if s == nil || s.epoch != e.epoch {
 		e.newMap(0)
 		return

@@ -112,8 +112,18 @@ func (e *Engine) directStubs(a *stubAsm) {
 
 	// Fault: where the signal handler goes on after a fault of translated code.
 	a.mark(&e.fault)
+	for i, s := range [...]int8{s0, s1, s2} {
+		a.store(gs(offScratch+8*int32(i)), s)
+	}
 	a.storeImm32(gs(offReason), int32(reasonFault))
 	a.jmp(&fromFault)
+
+	// Resume: back to the instruction that faulted.
+	a.mark(&e.afterFault)
+	for i, s := range [...]int8{s0, s1, s2} {
+		a.load(s, gs(offScratch+8*int32(i)))
+	}
+	a.jmpMem(gs(host.OffFaultRIP))
 
 	// Load: the vector registers from State, if they may be used.
 	a.mark(&e.loadVec)

@@ -76,6 +76,7 @@ type region struct {
 	variant  interp.Variant
 	off      uint32 // in the page, of its first instruction
 	size     uint32 // in bytes of guest code
+	bad      uint8  // faults in the window that the interpreter had to deal with
 	goff     uint32 // of the same in the granule
 	host     int32  // start in the arena
 	end      int32

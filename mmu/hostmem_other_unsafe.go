@@ -9,7 +9,7 @@ import (
 
 // allocHost takes size bytes from the Go heap, aligned to a page, where there
 // is no mmap.
-func allocHost(size uint64) (b []byte, err error) {
+func allocHost(size uint64) (b []byte, file int, err error) {
 	defer func() {
 		if recover() != nil {
 			err = fmt.Errorf("no room for %d bytes", size)
@@ -17,7 +17,7 @@ func allocHost(size uint64) (b []byte, err error) {
 	}()
 	raw := make([]byte, size+PageSize)
 	o := -uint64(uintptr(unsafe.Pointer(unsafe.SliceData(raw)))) % PageSize
-	return raw[o : o+size : o+size], nil
+	return raw[o : o+size : o+size], -1, nil
 }
 
 // Free gives the block's memory back to the host. Nothing may use it after.

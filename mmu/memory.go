@@ -61,18 +61,23 @@ type Block struct {
 	Name  string
 	Bytes []byte   // page-aligned, a whole number of pages
 	flags []uint32 // one word a page, accessed atomically
+	file  int      // the descriptor of the memory file that Bytes maps, or -1
 }
+
+// File returns the descriptor of the file that the block's memory is, from its start
+// on; ok is false where it is no file. It stays the block's.
+func (b *Block) File() (fd int, ok bool) { return b.file, b.file >= 0 }
 
 // NewBlock allocates size bytes of zeroed host memory, rounded up to pages.
 // The host gives it pages as they are first touched. It fails where the host
 // has no such address range to give.
 func NewBlock(name string, size uint64) (*Block, error) {
 	size = (size + PageSize - 1) &^ (PageSize - 1)
-	b, err := allocHost(size)
+	b, file, err := allocHost(size)
 	if err != nil {
 		return nil, fmt.Errorf("cannot reserve %d MiB for %s: %w", size>>20, name, err)
 	}
-	return &Block{Name: name, Bytes: b, flags: make([]uint32, size/PageSize)}, nil
+	return &Block{Name: name, Bytes: b, flags: make([]uint32, size/PageSize), file: file}, nil
 }
 
 // Flags returns the flag word of the page that holds byte off of the block.

@@ -60,6 +60,7 @@ type Translation struct {
 	User     bool   // the page is a user page
 	Global   bool
 	Dirty    bool // the entry's dirty bit is set
+	Accessed bool // and its accessed bit
 }
 
 const (
@@ -78,7 +79,7 @@ const (
 // ok is false and code is the error code.
 func (m *Memory) Walk(p *Paging, va uint64, acc Access) (t Translation, code uint32, ok bool) {
 	if p.Form == NoPaging {
-		return Translation{PA: va, PageSize: PageSize, Writable: true, Dirty: true, User: true}, 0, true
+		return Translation{PA: va, PageSize: PageSize, Writable: true, Dirty: true, Accessed: true, User: true}, 0, true
 	}
 	code = 0
 	if acc&Write != 0 {
@@ -215,6 +216,7 @@ again: // where an entry changes under the walk, that begins anew
 		User:     user,
 		Global:   pte&pteG != 0 && p.PGE,
 		Dirty:    pte&pteD != 0,
+		Accessed: pte&pteA != 0,
 	}
 	return t, 0, true
 }

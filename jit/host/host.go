@@ -146,6 +146,9 @@ const NumStacks = 2
 // page that faults.
 const StackSize = 64 << 10
 
+// WindowGuard is how many bytes behind a Window fault.
+const WindowGuard = 64 << 10
+
 // MaxArenas is how many arenas there can be at a time.
 const MaxArenas = 64
 

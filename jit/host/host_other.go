@@ -27,6 +27,24 @@ func NewFrame(size int) (*Frame, error) { return nil, errHost }
 // Free does nothing on this host.
 func (f *Frame) Free() error { return nil }
 
+// A Window is a range of host addresses. There are none on this host.
+type Window struct {
+	Base uintptr
+	Size uint64
+}
+
+// NewWindow fails on this host.
+func NewWindow(size uint64) (*Window, error) { return nil, errHost }
+
+// Map fails on this host.
+func (w *Window) Map(off, n uint64, fd int, fileOff uint64, write bool) error { return errHost }
+
+// Unmap fails on this host.
+func (w *Window) Unmap(off, n uint64) error { return errHost }
+
+// Close does nothing on this host.
+func (w *Window) Close() error { return nil }
+
 // SetBottoms does nothing on this host.
 func (f *Frame) SetBottoms(code uintptr) {}
 

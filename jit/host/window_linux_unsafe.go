@@ -1,0 +1,65 @@
+//go:build linux && amd64
+
+package host
+
+import (
+	"errors"
+	"fmt"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Unsafe is used here for addresses in a range that is reserved by mmap for a Window
+// alone, until Close. Every offset is checked to be in it.
+
+// A Window is a range of host addresses, into which pages of files are mapped one by
+// one. What is not mapped faults, and so do the WindowGuard bytes behind it.
+type Window struct {
+	Base uintptr // its address
+	Size uint64  // in bytes
+
+	at unsafe.Pointer
+}
+
+const windowFlags = unix.MAP_PRIVATE | unix.MAP_ANON | unix.MAP_NORESERVE
+
+// NewWindow reserves size bytes of addresses, a multiple of the page size. It fails
+// where the system does not give as many.
+func NewWindow(size uint64) (*Window, error) {
+	p, err := unix.MmapPtr(-1, 0, nil, uintptr(size+WindowGuard), unix.PROT_NONE, windowFlags)
+	if err != nil {
+		return nil, fmt.Errorf("host: reserving %d GiB of addresses: %w", size>>30, err)
+	}
+	return &Window{Base: uintptr(p), Size: size, at: p}, nil
+}
+
+var errWindow = errors.New("host: not in the window")
+
+// Map maps n bytes of a file at an offset in the window, for writing too or not. All
+// are multiples of the page size.
+func (w *Window) Map(off, n uint64, fd int, fileOff uint64, write bool) error {
+	if off > w.Size || n > w.Size-off {
+		return errWindow
+	}
+	prot := unix.PROT_READ
+	if write {
+		prot |= unix.PROT_WRITE
+	}
+	_, err := unix.MmapPtr(fd, int64(fileOff), unsafe.Add(w.at, off), uintptr(n), prot, unix.MAP_SHARED|unix.MAP_FIXED)
+	return err
+}
+
+// Unmap makes n bytes at an offset in the window fault again.
+func (w *Window) Unmap(off, n uint64) error {
+	if off > w.Size || n > w.Size-off {
+		return errWindow
+	}
+	_, err := unix.MmapPtr(-1, 0, unsafe.Add(w.at, off), uintptr(n), unix.PROT_NONE, windowFlags|unix.MAP_FIXED)
+	return err
+}
+
+// Close gives the addresses back. No thread may use them.
+func (w *Window) Close() error {
+	return unix.MunmapPtr(w.at, uintptr(w.Size+WindowGuard))
+}
