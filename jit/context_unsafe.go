@@ -65,6 +65,11 @@ type context struct {
 	OtherStack uintptr // RSP of the native stack that is not in use: see returns.go
 	StackKind  uint32  // whose stack is: see kind
 
+	// For stores to pages with code: see smc.go.
+	OffBytes uint64           // for PEXT: the bits of a page offset that select a byte of a bit map
+	OffBit   uint64           // and those that select the bit
+	Span     [maxStore]uint64 // the lowest n+1 bits
+
 	IntWaiting uint32 // 1: an interrupt waits for IF
 	Stale      uint32 // translated code changed the CPL or EFLAGS.AC
 }
@@ -95,6 +100,9 @@ const (
 	offDescData3  = int32(unsafe.Offsetof(context{}.DescData3))
 	offOtherStack = int32(unsafe.Offsetof(context{}.OtherStack))
 	offStackKind  = int32(unsafe.Offsetof(context{}.StackKind))
+	offOffBytes   = int32(unsafe.Offsetof(context{}.OffBytes))
+	offOffBit     = int32(unsafe.Offsetof(context{}.OffBit))
+	offSpan       = int32(unsafe.Offsetof(context{}.Span))
 	offIntWaiting = int32(unsafe.Offsetof(context{}.IntWaiting))
 	offStale      = int32(unsafe.Offsetof(context{}.Stale))
 	offState      = int32(unsafe.Offsetof(context{}.State))
@@ -182,3 +190,6 @@ func sharedOf(f *host.Frame) *sharedMem { return (*sharedMem)(unsafe.Pointer(f))
 func stateAddr(c *interp.CPU) uint64 { return uint64(uintptr(unsafe.Pointer(&c.State))) }
 
 func framePtr(f *host.Frame) unsafe.Pointer { return unsafe.Pointer(f) }
+
+// hostAddress is where a page of the guest's memory is.
+func hostAddress(page []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(page))) }

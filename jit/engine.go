@@ -30,6 +30,7 @@ type Engine struct {
 	enter, enterVec, enterX87, enterBoth int32
 	fault, loadVec, loadX87, nowhere     int32
 	stubs                                [numSites]int32
+	storeStubs                           [3]int32 // by TLB: see smc.go
 	firstRegion                          int
 	used                                 int
 
@@ -98,6 +99,10 @@ func New(c *interp.CPU, cfg Config) (*Engine, error) {
 	x.PageMask = ^uint64(pageSize - 1)
 	x.PageOff = pageSize - 1
 	x.Bits = [3]uint64{15, 31, 63}
+	x.OffBytes, x.OffBit = pageSize-8, 7
+	for i := range x.Span {
+		x.Span[i] = 2<<i - 1
+	}
 	x.NotIF, x.NotAC, x.Arith = ^uint64(x86.FlagIF), ^uint64(x86.FlagAC), arith
 	x.DescCode0, x.DescData0 = 0x00af9b000000ffff, 0x00cf93000000ffff
 	x.DescCode3, x.DescData3 = 0x00affb000000ffff, 0x00cff3000000ffff
@@ -257,19 +262,6 @@ func regionsOf(p *interp.CodePage) *pageRegions {
 	return l
 }
 
-// Drop implements interp.Translator.
-func (e *Engine) Drop(p *interp.CodePage) {
-	l := regionsOf(p)
-	p.Translations = nil
-	if l == nil {
-		return
-	}
-	for _, r := range l.regions {
-		e.kill(r)
-		e.stats.Dropped++
-	}
-}
-
 // kill makes a region unreachable.
 func (e *Engine) kill(r *region) {
 	if r.dead {
@@ -277,7 +269,10 @@ func (e *Engine) kill(r *region) {
 	}
 	r.dead = true
 	e.epoch++
-	r.page.Untranslate(uint64(r.off), r.entry)
+	r.page.Lost(uint64(r.off), r.entry)
+	if r.split != nil {
+		e.kill(r.split)
+	}
 	for _, id := range r.in {
 		if s := &e.sites[id]; s.linked == r.entry && !e.owner(s).dead {
 			e.patch(s.retry, s.stub)
@@ -545,13 +540,28 @@ func (e *Engine) exit() (ip uint64, interpret bool) {
 			}
 			return ip, true
 		}
-		if va&(pageSize-1)+uint64(s.size) <= pageSize && atomic.LoadUint32(&x.Pending) == 0 && e.cpu.FillTLB(va, s.write) {
-			e.stats.Filled++
-			x.EntryFlags = packFlags(x.Flags)
-			e.resume = s.retry
-			return retryIP, false
+		if va&(pageSize-1)+uint64(s.size) > pageSize || atomic.LoadUint32(&x.Pending) != 0 {
+			return ip, true
 		}
-		return ip, true
+		e.resume = s.retry
+		switch {
+		case s.write && e.cpu.InCodeTLB(va):
+			// It hits code, or may.
+			if !s.grouped {
+				return ip, true
+			}
+			target, ok := e.split(s)
+			if !ok {
+				return ip, true
+			}
+			e.resume = target
+		case e.cpu.FillTLB(va, s.write):
+			e.stats.Filled++
+		case !s.write || !e.cpu.InCodeTLB(va):
+			return ip, true
+		}
+		x.EntryFlags = packFlags(x.Flags)
+		return retryIP, false
 	}
 	return ip, false
 }

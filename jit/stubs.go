@@ -1,6 +1,9 @@
 package jit
 
-import "hotblock/jit/host"
+import (
+	"hotblock/interp"
+	"hotblock/jit/host"
+)
 
 // Stubs: the code that is shared by all regions. It is written once, at the start
 // of the code cache, and moves the guest's state between the context, the
@@ -140,4 +143,9 @@ func (e *Engine) directStubs(a *stubAsm) {
 	a.mark(&e.loadX87)
 	a.here(&loadX87)
 	a.restoreX87()
+
+	for i := range e.storeStubs {
+		e.storeStubs[i] = int32(a.pos())
+		a.storeStub(interp.TLB(interp.Variant(i)))
+	}
 }
