@@ -268,6 +268,12 @@ func (t *translator) ungrouped(r ref, size int32, write, live bool) mem {
 	return t.check(r, size, write, live, 0, size, true)
 }
 
+// wholePage is ungrouped for an access that stands for others anywhere in the page.
+func (t *translator) wholePage(r ref, size int32, write, live bool) mem {
+	t.co.inS2 = -1
+	return t.e.use.memory.check(t, &check{r, size, write, live, 0, size})
+}
+
 // check writes the check of an access at r, as the strategy does it. The span to be
 // checked starts at before bytes from r (zero or less) and is span bytes long; alone
 // says that no other access relies on it.
