@@ -8,14 +8,17 @@ package interp
 // map for each physical page (usedMap), which all code sizes share. A store that hits
 // none of them is done without more ado: the page has an entry in a small TLB of its
 // own (codeTLB), with the map beside the address, for the interpreter and for
-// translated code. One that hits drops the blocks, and the regions of the translator,
-// that have one of the bytes; all else on the page stays. Where one store after the
-// other hits, and nothing is decoded in between, the page is being made into something
-// else, and all its code goes.
+// translated code.
+//
+// One that hits drops all code of the page, as most pages lose their code once: they
+// are freed, or patched when a kernel starts. Where it happens again and again, it
+// drops no more than the blocks, and the regions of the translator, that have one of
+// the bytes. Where then one store after the other hits, and nothing is decoded in
+// between, the page is being made into something else, and all its code goes after all.
 //
 // Some programs change immediates of their instructions all the time: constants and
-// call targets that a JIT patches, inline caches. Once a page has lost code its past
-// is kept (pastCode): the bytes of the instructions decoded since. Where one is decoded
+// call targets that a JIT patches, inline caches. Of a page that loses code again and
+// again the past is kept (pastCode): the bytes of the instructions decoded since. Where one is decoded
 // again and differs in nothing but its immediate, that immediate varies from then on:
 // its bytes are data. They are not in the map, the interpreter looks at them each
 // time (varying), and translated code loads them.
@@ -118,8 +121,8 @@ type codeBlock struct {
 }
 
 // drop makes references to the block's Ops lead back to the lookup, and says how many
-// Ops there were. The head is kept.
-func (b *codeBlock) drop(p *codePage) int {
+// Ops there were that are not kept: the head is, if the page has a past.
+func (b *codeBlock) drop(p *codePage) (dropped int) {
 	for i := range b.ops {
 		b.ops[i].fn = opResync
 		b.ops[i].tgt = nil
@@ -130,7 +133,10 @@ func (b *codeBlock) drop(p *codePage) int {
 			h.entry, h.imm = 0, 0
 			h.disp++
 		}
-		p.remember().heads[h.off] = h
+		if p.past == nil {
+			return len(b.ops) + 1
+		}
+		p.past.heads[h.off] = h
 	}
 	return len(b.ops)
 }
@@ -148,13 +154,6 @@ type pastCode struct {
 	known  usedMap            // which of them
 	varies usedMap            // immediates that changed
 	heads  map[uint16]*Op     // of blocks that were dropped, by offset
-}
-
-func (p *codePage) remember() *pastCode {
-	if p.past == nil {
-		p.past = &pastCode{heads: map[uint16]*Op{}}
-	}
-	return p.past
 }
 
 // pastHead returns the head that the block at off had before it was dropped, or nil.
@@ -292,9 +291,10 @@ func (c *CPU) wroteCode(b *mmu.Block, off, size uint64) {
 	}
 }
 
-// patience is how often the code of a page may change before the page stays out of the
-// write TLBs for some stores after it has lost all its code, and maxHits how many
-// stores in a row may hit code of a page before it loses all of it.
+// patience is how often the code of a page may change before the page is expected to
+// go on like that: it has a past, and stays out of the write TLBs for some stores after
+// it has lost all its code. maxHits is how many stores in a row may hit code of such a
+// page before it does.
 const (
 	patience = 4
 	maxHits  = 8
@@ -340,7 +340,11 @@ func (c *CPU) hitCode(key pageKey, lo, hi uint32) {
 			p.drops++
 		}
 		p.quiet = 0
-		if p.hits++; p.hits > maxHits {
+		p.hits++
+		if p.drops > patience && p.past == nil {
+			p.past = &pastCode{heads: map[uint16]*Op{}}
+		}
+		if p.past == nil || p.hits > maxHits {
 			c.drop(p)
 		} else {
 			c.dropRange(p, lo, hi)
