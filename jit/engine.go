@@ -274,7 +274,8 @@ func (e *Engine) kill(r *region) {
 		e.kill(r.split)
 	}
 	for _, id := range r.in {
-		if s := &e.sites[id]; s.linked == r.entry && !e.owner(s).dead {
+		// A region that is dead may still be returned to.
+		if s := &e.sites[id]; s.linked == r.entry {
 			e.patch(s.retry, s.stub)
 			if s.gen != 0 {
 				e.putGen(s, neverGen)

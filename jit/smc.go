@@ -246,20 +246,17 @@ func (t *translator) varying(g *ginst) bool {
 		return true
 	case 0xe8, 0xe9: // CALL, JMP
 		next := t.goff + g.off + uint32(x.Len)
-		if x.Opcode == 0xe8 {
-			m := t.access(t.stackRef(-w), w, true, live)
-			t.pushReturn(m, next)
-		} else {
-			t.poll(t.goff+g.off, live) // it may go back
-		}
 		t.loadImm(g)
 		t.load(s1, gs(offRBase))
 		t.leaWord(s1, mem{base: s1, index: s0, disp: int32(next)})
-		undo := int8(0)
-		if x.Opcode == 0xe8 {
-			undo = int8(w)
+		if x.Opcode == 0xe9 {
+			t.indirect(0)
+			return true
 		}
-		t.indirect(undo)
+		t.store(gs(offTmp), s1)
+		m := t.access(t.stackRef(-w), w, true, live)
+		t.pushReturn(m, next)
+		t.e.use.ret.call(t, callTarget{indirect: true}, next)
 		return true
 	}
 	// The same instruction with a register in place of the immediate.
