@@ -33,7 +33,15 @@ func (t *codeTLB) flush() {
 	for i := range t.ntag {
 		t.ntag[i] = 1 << 12
 	}
-	t.ntag[codeTLBSize-1] = ^uint64(1<<12 - 1)
+	t.invalidate(codeTLBSize - 1)
+}
+
+// invalidate empties an entry.
+func (t *codeTLB) invalidate(i uint64) {
+	t.ntag[i] = 1 << 12
+	if i == codeTLBSize-1 {
+		t.ntag[i] = ^uint64(1<<12 - 1)
+	}
 }
 
 // has reports whether there is an entry for the page of va.
@@ -56,6 +64,21 @@ func (t *codeTLB) store(va uint64, size uint, v uint64) bool {
 	return true
 }
 
+// stretch returns the host memory from va to the next byte that code was made of, or
+// the end of the page; nil if there is none, or no entry.
+func (t *codeTLB) stretch(va uint64) []byte {
+	if !t.has(va) {
+		return nil
+	}
+	i := va >> 12 & (codeTLBSize - 1)
+	off := va + t.ntag[i]
+	n := (*usedMap)(*(*unsafe.Pointer)(unsafe.Pointer(&t.used[i]))).next(uint32(off)) - uint32(off)
+	if n == 0 {
+		return nil
+	}
+	return bytesAt(unsafe.Add(hostPtr(nil), va+t.add[i]), off)[:n]
+}
+
 // fillCodeTLB enters a page with code.
 func (c *CPU) fillCodeTLB(set *tlbSet, page uint64, key pageKey, host hostPtr) {
 	for m := range c.code {
@@ -68,6 +91,23 @@ func (c *CPU) fillCodeTLB(set *tlbSet, page uint64, key pageKey, host hostPtr) {
 		t.ntag[i], t.add[i], t.used[i] = -page, addend(page, host), uint64(uintptr(unsafe.Pointer(p.used)))
 		t.any = true
 		return
+	}
+}
+
+// dropCodeTLBs drops the entries of a page, which may be in the write TLBs from now on.
+func (c *CPU) dropCodeTLBs(u *usedMap) {
+	at := uint64(uintptr(unsafe.Pointer(u)))
+	for k := range c.sh.tlbs {
+		t := &c.sh.tlbs[k].code
+		if !t.any {
+			continue
+		}
+		for i := range t.used {
+			if t.used[i] == at {
+				t.used[i] = 0
+				t.invalidate(uint64(i))
+			}
+		}
 	}
 }
 

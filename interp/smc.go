@@ -27,6 +27,8 @@ package interp
 // decoded is not in this one's maps, and every store to such a page is reported.
 
 import (
+	"math/bits"
+
 	"hotblock/mmu"
 	"hotblock/x86/decode"
 )
@@ -82,6 +84,19 @@ func (u *usedMap) all(lo, hi uint32) bool {
 		lo = next
 	}
 	return true
+}
+
+// next returns the first of the bits from lo on that is set, or PageSize.
+func (u *usedMap) next(lo uint32) uint32 {
+	w := u[lo>>6] >> (lo & 63) << (lo & 63)
+	for i := lo >> 6; ; w = u[i] {
+		if w != 0 {
+			return i<<6 + uint32(bits.TrailingZeros64(w))
+		}
+		if i++; i == mmu.PageSize/64 {
+			return mmu.PageSize
+		}
+	}
 }
 
 // A Hole is the bytes from Lo up to Hi of a page: an immediate that code was not made
@@ -322,6 +337,7 @@ func (c *CPU) invalidate(b *mmu.Block, off, size uint64) {
 		for m := range c.code {
 			if p := c.code[m][key]; p != nil {
 				c.forget(p)
+				c.dropCodeTLBs(p.used)
 			}
 		}
 	}
@@ -344,9 +360,13 @@ func (c *CPU) hitCode(key pageKey, lo, hi uint32) {
 		if p.drops > patience && p.past == nil {
 			p.past = &pastCode{heads: map[uint16]*Op{}}
 		}
-		if p.past == nil || p.hits > maxHits {
+		switch {
+		case p.past == nil:
 			c.drop(p)
-		} else {
+		case p.hits > maxHits:
+			c.drop(p)
+			p.drops = 0 // what comes has nothing to do with what was
+		default:
 			c.dropRange(p, lo, hi)
 		}
 	}

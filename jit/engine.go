@@ -39,9 +39,10 @@ type Engine struct {
 	regions []*region // by rising address
 	t       translator
 	use     strategies
-	filled  [jumpCaches][2][]uint32 // entries of the jump caches that may be valid: of local pages, and of global ones
-	mode32  interp.Variant          // what the jump cache of 32-bit code is for
-	resume  int32                   // where to go on after an exit inside of a region
+	filled  [jumpCaches][2][]uint32         // entries of the jump caches that may be valid: of local pages, and of global ones
+	jumpTo  [jumpCaches][jumpEntries]uint32 // entry of the region that an entry led to last
+	mode32  interp.Variant                  // what the jump cache of 32-bit code is for
+	resume  int32                           // where to go on after an exit inside of a region
 	maps    [2]mapping
 	lastGen uint64 // the greatest in use
 	epoch   uint64 // counts what makes saved address spaces stale
@@ -268,7 +269,6 @@ func (e *Engine) kill(r *region) {
 		return
 	}
 	r.dead = true
-	e.epoch++
 	r.page.Lost(uint64(r.off), r.entry)
 	if r.split != nil {
 		e.kill(r.split)
@@ -357,10 +357,23 @@ func (e *Engine) fillJump(va uint64, r *region) {
 		k = 1
 	}
 	e.filled[i][k] = append(e.filled[i][k], n)
-	r.jumps = append(r.jumps, uint32(i)<<16|n)
+	e.jumpTo[i][n] = uint32(r.entry)
+	e.mayJump(r, uint32(i)<<16|n)
 	if len(e.filled[i][k]) > 4*jumpEntries {
 		e.flushJump(i, true)
 	}
+}
+
+// mayJump notes that an entry of a jump cache may lead to a region.
+func (e *Engine) mayJump(r *region, entry uint32) {
+	const many = 64
+	if slices.Contains(r.jumps, entry) {
+		return
+	}
+	if len(r.jumps) >= many {
+		r.jumps = slices.DeleteFunc(r.jumps, func(j uint32) bool { return e.jumpTo[j>>16][j&0xffff] != uint32(r.entry) })
+	}
+	r.jumps = append(r.jumps, entry)
 }
 
 // packFlags puts the status flags into the form that the enter stub takes: AH as
