@@ -77,6 +77,17 @@ func (r *region) markUsed() {
 	}
 }
 
+// makeStoreStubs writes the stubs into the code cache, from an offset on, and returns
+// where they end.
+func (e *Engine) makeStoreStubs(at int) int {
+	a := asm{}
+	for i := range e.storeStubs {
+		e.storeStubs[i] = int32(at + a.pos())
+		a.storeStub(interp.TLB(interp.Variant(i)))
+	}
+	return at + copy(e.arena.Write[at:], a.b)
+}
+
 // storeStub writes the stub for a TLB. It is called with the linear addresses of the
 // first and the last byte of a store in s1 and s2. It returns with zero in s0 and the
 // page's addend in s2 if the page is in the TLB for pages with code, and code was made

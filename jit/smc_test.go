@@ -354,6 +354,7 @@ func TestSelfModifying(t *testing.T) {
 	verified := engineConfig(1, 1<<20)
 	verified.Verify = VerifyAll
 	guests = append(guests, newGuest(t, verified))
+	usual := len(guests) - 1
 	for _, choice := range Single() {
 		cfg := engineConfig(2, 1<<20)
 		if key, val, _ := strings.Cut(choice, "="); cfg.Set(key, val) != nil {
@@ -365,7 +366,10 @@ func TestSelfModifying(t *testing.T) {
 	for seed := range programs {
 		code, end := newSMC(seed)
 		want := runSMC(t, guests[0], code, end, rounds)
-		for _, g := range guests[1:] {
+		for i, g := range guests[1:] {
+			if i >= usual && seed%4 != 0 {
+				continue
+			}
 			r := runSMC(t, g, code, end, rounds)
 			r.difference(t, g.name, &want)
 		}
@@ -377,7 +381,7 @@ func TestSelfModifying(t *testing.T) {
 			t.Fatalf("seed %d", seed)
 		}
 	}
-	for _, g := range guests[1:] {
+	for _, g := range guests[1 : 1+usual] {
 		if s := g.eng.Stats(); s.Dropped == 0 {
 			t.Errorf("%s: no region was dropped", g.name)
 		}

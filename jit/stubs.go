@@ -1,7 +1,6 @@
 package jit
 
 import (
-	"hotblock/interp"
 	"hotblock/jit/host"
 )
 
@@ -22,6 +21,7 @@ func (e *Engine) makeStubs() error {
 		return err
 	}
 	n := copy(e.arena.Write, a.assemble())
+	n = e.makeStoreStubs(n)
 	e.used = (n + 63) &^ 63
 	e.firstRegion = e.used
 	return nil
@@ -143,9 +143,4 @@ func (e *Engine) directStubs(a *stubAsm) {
 	a.mark(&e.loadX87)
 	a.here(&loadX87)
 	a.restoreX87()
-
-	for i := range e.storeStubs {
-		e.storeStubs[i] = int32(a.pos())
-		a.storeStub(interp.TLB(interp.Variant(i)))
-	}
 }
