@@ -171,6 +171,9 @@ type pastCode struct {
 	heads  map[uint16]*Op     // of blocks that were dropped, by offset
 }
 
+// pastWeight is how many Ops take as much memory as a pastCode.
+const pastWeight = 64
+
 // pastHead returns the head that the block at off had before it was dropped, or nil.
 func (p *codePage) pastHead(off uint16) *Op {
 	if p.past == nil {
@@ -186,7 +189,7 @@ func (p *codePage) pastHead(off uint16) *Op {
 // forget drops the past of a page that has no code any more.
 func (c *CPU) forget(p *codePage) {
 	if p.past != nil {
-		c.liveOps -= len(p.past.heads)
+		c.liveOps -= pastWeight + len(p.past.heads)
 		p.past = nil
 	}
 }
@@ -359,6 +362,7 @@ func (c *CPU) hitCode(key pageKey, lo, hi uint32) {
 		p.hits++
 		if p.drops > patience && p.past == nil {
 			p.past = &pastCode{heads: map[uint16]*Op{}}
+			c.liveOps += pastWeight
 		}
 		switch {
 		case p.past == nil:

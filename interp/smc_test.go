@@ -63,3 +63,45 @@ func TestHits(t *testing.T) {
 		}
 	}
 }
+
+// TestPastIsCounted has a loop change one of its instructions, and then looks whether
+// the Ops that are kept are all counted, and none when all code was forgotten.
+func TestPastIsCounted(t *testing.T) {
+	s := newSmall(t, "max",
+		0xb9, 40, 0x00, // mov cx, 40
+		0xbf, 0x0b, 0x7c, // mov di, inc
+		0x80, 0x35, 0x08, // xor byte [di], 8: inc ax becomes dec ax
+		0xeb, 0x00, // jmp inc
+		0x40,       // inc: inc ax
+		0x49,       // dec cx
+		0x75, 0xf7, // jnz xor
+		0xe6, stopPort)
+	s.Run()
+	if s.R[0] != 0 {
+		t.Errorf("AX is %#x, want 0", s.R[0])
+	}
+	kept, past := 0, 0
+	for m := range s.code {
+		for _, p := range s.code[m] {
+			for i := range p.blocks {
+				kept += len(p.blocks[i].ops)
+				if p.blocks[i].head != nil {
+					kept++
+				}
+			}
+			if p.past != nil {
+				kept += pastWeight + len(p.past.heads)
+				past++
+			}
+		}
+	}
+	if past == 0 {
+		t.Error("no page has a past")
+	}
+	if kept != s.liveOps {
+		t.Errorf("%d Ops are kept, %d are counted", kept, s.liveOps)
+	}
+	if s.DropCode(); s.liveOps != 0 {
+		t.Errorf("%d Ops are counted where there are none", s.liveOps)
+	}
+}

@@ -275,7 +275,7 @@ func TestBoundCode(t *testing.T) {
 				}
 			}
 			if p.past != nil {
-				kept += len(p.past.heads)
+				kept += pastWeight + len(p.past.heads)
 			}
 		}
 	}
