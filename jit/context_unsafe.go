@@ -28,6 +28,7 @@ type context struct {
 	Indirect   uint64 // target of an indirect jump
 	Tmp        uint64
 	Tmp2       uint64
+	Keep       [2]uint64 // registers that the stub for stores to code uses
 
 	State    uint64    // address of the CPU's x86.State
 	MapGen   [2]uint64 // generations of the mapping of code, of programs and of the system: see maps.go
@@ -88,6 +89,7 @@ const (
 	offReason     = int32(unsafe.Offsetof(context{}.Reason))
 	offIndirect   = int32(unsafe.Offsetof(context{}.Indirect))
 	offTmp        = int32(unsafe.Offsetof(context{}.Tmp))
+	offKeep       = int32(unsafe.Offsetof(context{}.Keep))
 	offTmp2       = int32(unsafe.Offsetof(context{}.Tmp2))
 	offPageOff    = int32(unsafe.Offsetof(context{}.PageOff))
 	offNotIF      = int32(unsafe.Offsetof(context{}.NotIF))

@@ -95,18 +95,18 @@ func (e *Engine) makeStoreStubs(at int) int {
 // leaves s1 and the flags alone.
 func (a *asm) storeStub(tlb interp.TLBLayout) {
 	const tmp, tmp2 = hRDX, hRBX
-	a.push(tmp)
+	a.store(gs(offKeep), tmp) // not on the stack: see returns.go
 	a.rorx(tmp, s1, 12)
 	a.opReg(0, true, 0xb6, tmp, tmp) // movzx: CodeTLBBits
 	a.load(s0, gsx(tmp, int32(tlb.CodeTag)))
 	a.lea(s0, mem{base: s0, index: s2})
 	a.pext(s0, s0, gs(offPageMask))
 	hit := a.jrcxz()
-	a.pop(tmp)
+	a.load(tmp, gs(offKeep))
 	a.movImm32(s2, 0)
 	a.byte(0xc3) // ret
 	a.here(hit)
-	a.push(tmp2)
+	a.store(gs(offKeep+8), tmp2)
 	a.mov(s0, s1)
 	a.not(s0)
 	a.lea(s0, mem{base: s0, index: s2, disp: 1}) // the number of bytes, less 1
@@ -117,8 +117,8 @@ func (a *asm) storeStub(tlb interp.TLBLayout) {
 	a.shrx(s2, s2, tmp2)
 	a.pext(s0, s2, gsx(s0, offSpan))
 	a.load(s2, gsx(tmp, int32(tlb.CodeAdd)))
-	a.pop(tmp2)
-	a.pop(tmp)
+	a.load(tmp2, gs(offKeep+8))
+	a.load(tmp, gs(offKeep))
 	a.byte(0xc3) // ret
 }
 
