@@ -7,13 +7,16 @@ package interp
 // their instructions occupy. A block ends at a control transfer, at the end of
 // the page, before the head of a known block, or after maxBlock instructions.
 //
-// A page with decoded code has mmu.PageCode set, and no write TLB holds it, so
-// every store to it passes through wroteCode. One that hits decoded bytes drops
-// the whole page: all its Ops get a handler that leaves the loop and decodes
-// anew, so even the instruction that follows the store is seen as it is in
+// A page with decoded code has mmu.PageCode set, and no write TLB holds it. What
+// becomes of a store to it is in smc.go: one that hits decoded bytes drops the
+// blocks that they belong to. Their Ops get a handler that leaves the loop and
+// decodes anew, so even the instruction that follows the store is seen as it is in
 // memory then, as on silicon (SDM volume 3, 11.6). An instruction that
 // continues on the next page is kept with its bytes, and compared with memory
 // each time it runs.
+//
+// The head of a block that was dropped is kept for the next block at its place, so
+// that what leads to it need not be found.
 
 import (
 	"errors"
@@ -32,7 +35,7 @@ type Op struct {
 	fn      opFunc
 	next    *Op          // the instruction that follows; of a head: the first instruction
 	tgt     *Op          // head of the branch target, once it is known to be on this page
-	disp    uint64       // displacement; RIP-relative ones count from the page's start
+	disp    uint64       // displacement; RIP-relative ones count from the page's start; of a head: times its translation was lost to a store
 	imm     uint64       // immediate; of a branch: target relative to the page's start; of a head: times entered
 	x       *decode.Inst // for general handlers; nil where fast is set
 	off     uint16       // of the instruction in its page
@@ -76,11 +79,13 @@ type codePage struct {
 	bytes  []byte // the page
 	heads  [64]*[64]*Op
 	single map[uint16]*Op
-	ops    [][]Op // everything decoded, for invalidation
-	used   [64]uint64
-	quiet  uint32 // stores since then
-	drops  uint32 // times the code was dropped lately because it was written
-	// Translations is the translator's own.
+	blocks []codeBlock // everything decoded, for invalidation
+	used   *usedMap    // of all code sizes: bytes that code was made of
+	past   *pastCode   // what is known of code that was written over, or nil
+	hits   uint32      // stores that dropped code since some was last decoded
+	quiet  uint32      // stores since there was code
+	drops  uint32      // times the code was written lately
+	// Translations is the translator's own; nil where it has none.
 	Translations any
 }
 
@@ -100,44 +105,16 @@ func (p *codePage) setHead(off uint64, o *Op) {
 	h[off&63] = o
 }
 
-func (p *codePage) markUsed(off, n uint64) {
-	for i := off; i < off+n && i < mmu.PageSize; i++ {
-		p.used[i>>6] |= 1 << (i & 63)
-	}
-}
-
-func (p *codePage) overlaps(off, n uint64) bool {
-	for i := off; i < off+n && i < mmu.PageSize; i++ {
-		if p.used[i>>6]>>(i&63)&1 != 0 {
-			return true
-		}
-	}
-	return false
-}
-
 // drop forgets a page's code, translations included.
 func (c *CPU) drop(p *codePage) {
-	c.liveOps -= p.drop()
+	for i := range p.blocks {
+		c.liveOps -= p.blocks[i].drop(p)
+	}
+	p.blocks, p.single = nil, nil
+	p.heads = [64]*[64]*Op{}
 	if p.Translations != nil {
 		c.tr.Drop(p)
 	}
-}
-
-// drop forgets the page's code, and says how many Ops that was. Ops that are
-// still referenced lead back to the lookup.
-func (p *codePage) drop() (dropped int) {
-	for _, ops := range p.ops {
-		dropped += len(ops)
-		for i := range ops {
-			ops[i].fn = opResync
-			ops[i].tgt = nil
-			ops[i].entry = 0
-		}
-	}
-	p.ops, p.single = nil, nil
-	p.heads = [64]*[64]*Op{}
-	p.used = [64]uint64{}
-	return dropped
 }
 
 // opResync leaves the loop before the instruction it stands for.
@@ -233,7 +210,7 @@ func (c *CPU) page(r *mmu.Region, pa uint64) *codePage {
 		if len(c.code[c.mode]) >= maxCodePages {
 			c.dropAllCode()
 		}
-		p = &codePage{key: key, mode: c.mode, bytes: r.Host(pa)}
+		p = &codePage{key: key, mode: c.mode, bytes: r.Host(pa), used: c.usedOf(key)}
 		c.code[c.mode][key] = p
 	}
 	return p
@@ -299,54 +276,6 @@ func (c *CPU) markCode(p *codePage) {
 	}
 }
 
-// wroteCode is called after this CPU stored to a page that has PageCode set.
-func (c *CPU) wroteCode(b *mmu.Block, off, size uint64) {
-	c.invalidate(b, off, size)
-	if c.NumCPUs > 1 {
-		c.Mem.Touched(b, off, size)
-	}
-}
-
-// invalidate drops the code that a write overlaps, in every code size. When
-// none is left the page may be written directly again.
-func (c *CPU) invalidate(b *mmu.Block, off, size uint64) {
-	key := pageKey{b, off &^ pageMask}
-	left := false
-	for m := range c.code {
-		p := c.code[m][key]
-		if p == nil {
-			continue
-		}
-		if p.overlaps(off&pageMask, size) {
-			c.drop(p)
-			p.drops++
-			p.quiet = 0
-			c.stats.Invalidated++
-		} else if p.ops != nil || p.Translations != nil {
-			left = true
-		}
-	}
-	if !left && c.NumCPUs == 1 && !c.restless(key) {
-		b.ClearFlags(off, mmu.PageCode)
-	}
-}
-
-// restless reports whether a page whose code was just dropped, or that has none, is
-// likely to have code again soon: taking it out of the write TLBs anew each time
-// costs more than the stores that pass through here meanwhile. After some stores
-// without code it is not.
-func (c *CPU) restless(key pageKey) bool {
-	for m := range c.code {
-		if p := c.code[m][key]; p != nil && p.drops > patience {
-			if p.quiet++; p.quiet < patience*16 {
-				return true
-			}
-			p.drops, p.quiet = 0, 0
-		}
-	}
-	return false
-}
-
 // dropAllCode forgets all decoded code.
 func (c *CPU) dropAllCode() {
 	for m := range c.code {
@@ -358,6 +287,8 @@ func (c *CPU) dropAllCode() {
 		}
 		clear(c.code[m])
 	}
+	c.liveOps = 0
+	c.flushCodeTLBs() // they point at the maps of used bytes
 	for i := range c.its {
 		c.its[i].init()
 	}
@@ -444,7 +375,8 @@ func opChain(c *CPU, o *Op) *Op { return o.tgt }
 func (c *CPU) decodeBlock(p *codePage, off uint64) *Op {
 	c.markCode(p)
 	ops := append(c.scratch[:0], Op{fn: opHead, off: uint16(off)})
-	start := off
+	blk := codeBlock{start: uint32(off)}
+	same := true
 	for n := 0; ; n++ {
 		if off >= mmu.PageSize || n == maxBlock {
 			ops = append(ops, Op{fn: opPageEnd, off: uint16(off)})
@@ -456,7 +388,10 @@ func (c *CPU) decodeBlock(p *codePage, off uint64) *Op {
 				break
 			}
 		}
-		o, ends := c.decodeOp(p, off, &c.insts[n])
+		if p.past != nil {
+			same = c.compareWithPast(p, off, &c.insts[n]) && same
+		}
+		o, ends := c.decodeOp(p, off, &c.insts[n], &blk)
 		ops = append(ops, o)
 		off += uint64(o.len)
 		if ends {
@@ -465,32 +400,46 @@ func (c *CPU) decodeBlock(p *codePage, off uint64) *Op {
 			break
 		}
 	}
+	fuse(ops)
+	c.Log.inAsm(c, p, ops)
+	keepInsts(ops)
+	c.scratch = ops
 	count := 0
 	for i := range ops {
 		if ops[i].len != 0 {
 			count++
 		}
 	}
-	blk := make([]Op, len(ops))
-	copy(blk, ops)
-	c.scratch = ops
-	for i := range len(blk) - 1 {
-		blk[i].next = &blk[i+1]
+	head := p.pastHead(uint16(blk.start))
+	if head == nil {
+		all := make([]Op, len(ops))
+		copy(all, ops)
+		head, blk.ops = &all[0], all[1:]
+		c.liveOps++
+	} else {
+		blk.ops = make([]Op, len(ops)-1)
+		copy(blk.ops, ops[1:])
+		entered := head.imm
+		if !same {
+			entered = 0
+		}
+		*head = Op{fn: opHead, off: ops[0].off, imm: entered, disp: head.disp}
 	}
-	fuse(blk)
-	blk[0].n = uint16(count)
+	for i := range len(blk.ops) - 1 {
+		blk.ops[i].next = &blk.ops[i+1]
+	}
+	head.next = &blk.ops[0]
+	head.n = uint16(count)
 	if c.Log.has(LogExec) {
-		blk[0].fn = opHeadTrace
+		head.fn = opHeadTrace
 	}
-	c.Log.inAsm(c, p, blk)
-	keepInsts(blk)
-	p.ops = append(p.ops, blk)
-	c.liveOps += len(blk)
-	p.markUsed(start, off-start)
-	p.setHead(start, &blk[0])
+	blk.head = head
+	p.keep(blk)
+	c.liveOps += len(blk.ops)
+	p.setHead(uint64(blk.start), head)
 	c.stats.Blocks++
 	c.stats.Decoded += uint64(count)
-	return &blk[0]
+	return head
 }
 
 // keepInsts gives the instructions of a block that general handlers execute a
@@ -516,19 +465,26 @@ func keepInsts(blk []Op) {
 	}
 }
 
-// decodeOp decodes one instruction into x. ends says that the block cannot go on after
+// decodeOp decodes one instruction of a block into x. ends says that the block cannot go on after
 // it.
-func (c *CPU) decodeOp(p *codePage, off uint64, x *decode.Inst) (o Op, ends bool) {
+func (c *CPU) decodeOp(p *codePage, off uint64, x *decode.Inst, b *codeBlock) (o Op, ends bool) {
 	err := decode.Decode(p.bytes[off:], c.mode.decodeMode(), x)
 	if errors.Is(err, decode.ErrTruncated) {
 		// It goes on behind the page. Whether there is anything matters only when
 		// execution gets so far.
+		b.end = mmu.PageSize
 		return Op{fn: opCross, off: uint16(off), len: uint8(mmu.PageSize - off)}, true
 	}
 	if err != nil {
-		p.markUsed(off, decode.MaxLen) // any of them, changed, may make it an instruction
+		b.end = uint32(min(off+decode.MaxLen, mmu.PageSize)) // any of them, changed, may make it an instruction
+		return c.makeOp(x, err, uint16(off))
 	}
-	return c.makeOp(x, err, uint16(off))
+	b.end = uint32(off) + uint32(x.Len)
+	if p.Varies(off, x) {
+		b.holes = append(b.holes, immediateOf(off, x))
+		return c.varying(p, off, x)
+	}
+	return c.makeOp(x, nil, uint16(off))
 }
 
 func (c *CPU) makeOp(x *decode.Inst, err error, off uint16) (o Op, ends bool) {
@@ -666,18 +622,18 @@ func (c *CPU) single() *Op {
 		return o
 	}
 	c.markCode(p)
-	o, _ := c.decodeOp(p, off, new(decode.Inst))
-	blk := []Op{o, {fn: opPageEnd, off: uint16(off) + uint16(o.len)}}
-	blk[0].next = &blk[1]
-	p.ops = append(p.ops, blk)
-	c.liveOps += len(blk)
-	p.markUsed(off, uint64(o.len))
+	b := codeBlock{start: uint32(off)}
+	o, _ := c.decodeOp(p, off, new(decode.Inst), &b)
+	b.ops = []Op{o, {fn: opPageEnd, off: uint16(off) + uint16(o.len)}}
+	b.ops[0].next = &b.ops[1]
+	p.keep(b)
+	c.liveOps += len(b.ops)
 	if p.single == nil {
 		p.single = map[uint16]*Op{}
 	}
-	p.single[uint16(off)] = &blk[0]
-	c.checkFetched(&blk[0])
-	return &blk[0]
+	p.single[uint16(off)] = &b.ops[0]
+	c.checkFetched(&b.ops[0])
+	return &b.ops[0]
 }
 
 // checkFetched raises #GP where an instruction reaches beyond the limit of CS.

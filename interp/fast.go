@@ -645,7 +645,7 @@ func fuse(blk []Op) {
 	}
 	// head, ..., compare, jump, page end
 	o, j := &blk[n-3], &blk[n-2]
-	if j.x == nil || o.x == nil || o.x.Mode != decode.Mode64 || o.x.AddrSize != 8 || !isJcc(j.x) {
+	if o.n != 0 || j.x == nil || o.x == nil || o.x.Mode != decode.Mode64 || o.x.AddrSize != 8 || !isJcc(j.x) {
 		return
 	}
 	t, ok := fastJcc[o.x.Op.String()]

@@ -260,7 +260,8 @@ func (c *CPU) writable(va uint64) bool {
 }
 
 // hostRead and hostWrite return the host memory from va to the end of its page,
-// or nil when the access has to take the slow path.
+// or nil when the access has to take the slow path. For writing it may end earlier:
+// at a byte that code was made of.
 func (c *CPU) hostRead(o *Op, va uint64) []byte {
 	t, i := &c.tlb.r, va>>12&(tlbSize-1)
 	if off := va + t.ntag[i]; off < mmu.PageSize {
@@ -274,7 +275,7 @@ func (c *CPU) hostWrite(o *Op, va uint64) []byte {
 	if off := va + t.ntag[i]; off < mmu.PageSize {
 		return bytesAt(t.at(i, va), off)
 	}
-	return nil
+	return c.tlb.code.stretch(va)
 }
 
 // ld128 and st128 move 16 bytes; a store that crosses pages checks both first.

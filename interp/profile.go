@@ -26,10 +26,9 @@ func (c *CPU) Profile(n int) []BlockCount {
 	var out []BlockCount
 	for _, pages := range c.code {
 		for _, p := range pages {
-			for _, blk := range p.ops {
-				// A block starts with its head; instructions that were run one by
-				// one have none.
-				if h := &blk[0]; h.n > 0 && h.imm > 0 {
+			for i := range p.blocks {
+				// Instructions that were run one by one have no head.
+				if h := p.blocks[i].head; h != nil && h.imm > 0 {
 					out = append(out, BlockCount{p.key.blk, p.key.off + uint64(h.off), 16 << p.mode, int(h.n), h.imm})
 				}
 			}

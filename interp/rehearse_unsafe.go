@@ -140,7 +140,10 @@ func (c *CPU) rehearse(va uint64, size uint, acc mmu.Access, p place) {
 	if acc&mmu.Write == 0 {
 		return
 	}
-	if p.rgn.Kind != mmu.RAM || p.rgn.Blk.Flags(p.rgn.Off+p.pa-p.rgn.Base)&mmu.PageCode != 0 || size > 64 {
+	if p.rgn.Kind != mmu.RAM || size > 64 {
+		panic(stopRehearsal{})
+	}
+	if off := p.rgn.Off + p.pa - p.rgn.Base; p.rgn.Blk.Flags(off)&mmu.PageCode != 0 && (c.NumCPUs > 1 || c.usedOf(pageKey{p.rgn.Blk, off &^ pageMask}).any(uint32(off&pageMask), uint32(off&pageMask)+uint32(size))) {
 		panic(stopRehearsal{})
 	}
 	w := RehearsedWrite{VA: va, Size: size, host: p.host}

@@ -90,6 +90,7 @@ func (c *CPU) leaveSpace(pcid uint64) {
 	*s = space{valid: true, pcid: pcid, used: c.spaceClock, entries: s.entries[:0], fetch: s.fetch[:0], ring: s.ring[:0], marks: c.codeMarks, native: s.native}
 	for i := range c.sh.tlbs {
 		t := &c.sh.tlbs[i]
+		t.code.flush()
 		l := &t.filled[0]
 		for _, n := range l.n[:l.len] {
 			t.info[n].listed &^= 1

@@ -268,8 +268,14 @@ func TestBoundCode(t *testing.T) {
 	kept := 0
 	for m := range s.code {
 		for _, p := range s.code[m] {
-			for _, ops := range p.ops {
-				kept += len(ops)
+			for i := range p.blocks {
+				kept += len(p.blocks[i].ops)
+				if p.blocks[i].head != nil {
+					kept++
+				}
+			}
+			if p.past != nil {
+				kept += pastWeight + len(p.past.heads)
 			}
 		}
 	}

@@ -43,6 +43,7 @@ type tlbHalf struct {
 
 type tlbSet struct {
 	r, w tlbHalf
+	code codeTLB // for writing to pages with code
 	// What is known of each entry beside: of r first, then of w.
 	info [2 * tlbSize]tlbInfo
 	// Lists of the entries that may be valid: of pages that are not global, and of
@@ -119,6 +120,8 @@ func (t *tlbSet) init() {
 	for _, h := range []*tlbHalf{&t.r, &t.w} {
 		h.ntag[0], h.ntag[tlbSize-1] = tlbInvalid(0), tlbInvalid(tlbSize-1)
 	}
+	t.code.any = true
+	t.code.flush()
 }
 
 // tlbInvalid is a tag for entry i that no address which selects entry i hits.
@@ -146,6 +149,7 @@ func (t *tlbSet) invalidate(n uint32) {
 }
 
 func (t *tlbSet) flush(all bool) {
+	t.code.flush()
 	lists := t.filled[:1]
 	if all {
 		lists = t.filled[:]
@@ -168,6 +172,7 @@ func (t *tlbSet) flush(all bool) {
 // flushPage drops the page that holds va, of whatever size it is: one INVLPG
 // invalidates all of a large page (SDM volume 3, 4.10.4.1).
 func (t *tlbSet) flushPage(va uint64) {
+	t.code.flush()
 	i := va >> 12 & (tlbSize - 1)
 	for _, h := range []*tlbHalf{&t.r, &t.w} {
 		if va+h.ntag[i] < mmu.PageSize {
@@ -521,6 +526,9 @@ func (c *CPU) storeSlow(o *Op, va uint64, size uint, v uint64, acc mmu.Access) {
 		c.writePlace(q, size-n, v>>(8*n))
 		return
 	}
+	if acc == mmu.Write && c.tlb.code.store(va, size, v) {
+		return
+	}
 	c.writePlace(c.resolve(o, va, size, acc), size, v)
 }
 
@@ -536,9 +544,14 @@ func (c *CPU) writePlace(p place, size uint, v uint64) {
 			c.Log.guestError("write of %d bytes to ROM at %#x", size, p.pa)
 			return
 		}
-		storeBytes(p.host, size, v)
 		off := r.Off + p.pa - r.Base
-		if r.Blk.SetFlags(off, mmu.PageDirty)&mmu.PageCode != 0 {
+		if r.Blk.SetFlags(off, mmu.PageDirty)&mmu.PageCode != 0 && c.NumCPUs == 1 {
+			if v &= ^uint64(0) >> (64 - 8*size); loadBytes(p.host, size) == v {
+				return // code stays what it is
+			}
+		}
+		storeBytes(p.host, size, v)
+		if r.Blk.Flags(off)&mmu.PageCode != 0 {
 			c.wroteCode(r.Blk, off, uint64(size))
 		}
 	case p.dev != nil:

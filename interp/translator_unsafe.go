@@ -38,6 +38,10 @@ type Translator interface {
 	Run(entry uint64)
 	// Drop forgets what was made of a page whose code changed.
 	Drop(p *CodePage)
+	// Overwritten forgets what was made of the bytes from lo up to hi of a page. MarkUsed
+	// calls MarkUsed of the page for what is left.
+	Overwritten(p *CodePage, lo, hi uint32)
+	MarkUsed(p *CodePage)
 	// FlushTLB and FlushPage say that translations of linear addresses are stale:
 	// all, all but global ones, or those of the page that holds va; large says that
 	// it may be a large page.
@@ -63,8 +67,9 @@ type CodePage = codePage
 // Bytes is the page's memory.
 func (p *codePage) Bytes() []byte { return p.bytes }
 
-// MarkUsed says that bytes off to off+n-1 of the page have been translated.
-func (p *codePage) MarkUsed(off, n uint64) { p.markUsed(off, n) }
+// MarkUsed says that bytes lo up to hi of the page have been translated, but for
+// holes.
+func (p *codePage) MarkUsed(lo, hi uint32, holes []Hole) { p.used.markBut(lo, hi, holes) }
 
 // CodePageAt returns the page of code at linear address va, or nil where it
 // cannot be executed or is no memory.
@@ -101,6 +106,15 @@ func (p *codePage) Untranslate(off, entry uint64) {
 	if o := p.head(off); o != nil && o.entry == entry {
 		o.entry, o.imm, o.fn = 0, 0, opHead
 	}
+}
+
+// Lost is Untranslate for a block whose translation was written over: it has to be
+// hotter to be translated again.
+func (p *codePage) Lost(off, entry uint64) {
+	if o := p.head(off); o != nil && entry != 0 && o.entry == entry {
+		o.disp++
+	}
+	p.Untranslate(off, entry)
 }
 
 // Block is what a translator is asked for.
@@ -207,7 +221,12 @@ func (c *CPU) SetTranslator(t Translator, threshold uint64, mem unsafe.Pointer, 
 // 12 to 12+TLBBits-1 of a linear address select an entry. It holds the address if
 // address plus tag is the offset in the page; address plus addend is then the
 // host's.
-type TLBLayout struct{ ReadTag, ReadAdd, WriteTag, WriteAdd uintptr }
+//
+// A third half is for writing to pages with code. Its index has bits 12 to
+// 12+CodeTLBBits-1 of the address, and beside the addend there is at CodeUsed the
+// host address of a bit for each byte of the page, where those that code was made
+// of are set; 8 bytes may be read from there behind the last.
+type TLBLayout struct{ ReadTag, ReadAdd, WriteTag, WriteAdd, CodeTag, CodeAdd, CodeUsed uintptr }
 
 // TLBBits is the number of bits of an index into a TLB.
 const TLBBits = tlbBits
@@ -217,7 +236,8 @@ func TLB(index Variant) TLBLayout {
 	base := unsafe.Offsetof(shared{}.tlbs) + uintptr(index)*unsafe.Sizeof(tlbSet{})
 	r, w := base+unsafe.Offsetof(tlbSet{}.r), base+unsafe.Offsetof(tlbSet{}.w)
 	add := unsafe.Offsetof(tlbHalf{}.add)
-	return TLBLayout{r, r + add, w, w + add}
+	code := base + unsafe.Offsetof(tlbSet{}.code)
+	return TLBLayout{r, r + add, w, w + add, code + unsafe.Offsetof(codeTLB{}.ntag), code + unsafe.Offsetof(codeTLB{}.add), code + unsafe.Offsetof(codeTLB{}.used)}
 }
 
 // PrivilegeChanged tells the CPU that translated code changed State.CPL or
@@ -303,6 +323,10 @@ func (c *CPU) Direct(va uint64, write, ahead bool) (p DirectPage, ok bool) {
 	return p, p.Write || !write
 }
 
+// InCodeTLB reports whether the current TLB holds the page at va as one with code
+// that may be written.
+func (c *CPU) InCodeTLB(va uint64) bool { return c.tlb.code.has(va) }
+
 // Executes reports whether the CPU model has the features that an instruction
 // needs, so that it is not undefined.
 func (c *CPU) Executes(x *decode.Inst) bool {
@@ -382,10 +406,6 @@ func (c *CPU) variantHere() (Variant, bool) {
 	return v, true
 }
 
-// patience is how often the code of a page may change before it has to be hotter
-// than other code to be translated.
-const patience = 4
-
 // Global reports whether the page at RIP, which must be in the fetch TLB, is the same
 // in all address spaces.
 func (c *CPU) Global() bool {
@@ -405,12 +425,11 @@ func (c *CPU) heated(o *Op) *Op {
 	}
 	lin := (c.RIP + c.R[x86.RSeg+x86.CS]) & c.linMask
 	p := c.it.e[lin>>12&(fetchSize-1)].page
-	if p.drops > patience && o.imm < c.hotAt<<min(p.drops-patience, 12) {
+	if o.imm < c.hotAt<<min(o.disp, 12) {
 		// Its code changes so often that translating it may not pay.
 		c.stats.Instructions += uint64(o.n)
 		return o.next
 	}
-	p.drops -= p.drops / 2
 	o.entry = c.tr.Translate(Block{p, lin & pageMask, lin, v})
 	if o.entry == 0 {
 		o.fn = opHeadKept
@@ -470,7 +489,16 @@ func (c *CPU) fillFrom(set *tlbSet, va uint64, write bool, t *mmu.Translation, p
 		set.fill(page, false, t, base)
 		return true
 	}
-	if p.rgn.Kind != mmu.RAM || p.rgn.Blk.SetFlags(p.rgn.Off+t.PA-p.rgn.Base, mmu.PageDirty|mmu.PageStored)&mmu.PageCode != 0 {
+	if p.rgn.Kind != mmu.RAM {
+		return false
+	}
+	off := p.rgn.Off + t.PA - p.rgn.Base
+	if c.NumCPUs == 1 && p.rgn.Blk.Flags(off)&mmu.PageCode != 0 {
+		p.rgn.Blk.SetFlags(off, mmu.PageDirty)
+		c.fillCodeTLB(set, page, pageKey{p.rgn.Blk, off &^ pageMask}, base)
+		return false
+	}
+	if p.rgn.Blk.SetFlags(off, mmu.PageDirty|mmu.PageStored)&mmu.PageCode != 0 {
 		return false
 	}
 	set.fill(page, true, t, base)

@@ -268,6 +268,30 @@ func (a *asm) sarx(d, s, n int8) {
 	a.byte(0xc0 | byte(d&7)<<3 | byte(s&7))
 }
 
+// shrx shifts s right by the register n into d.
+func (a *asm) shrx(d, s, n int8) {
+	a.vex3(2, 3, true, 0, d, n, byte(s)>>3&1, 0xf7)
+	a.byte(0xc0 | byte(d&7)<<3 | byte(s&7))
+}
+
+// not inverts a register.
+func (a *asm) not(r int8) { a.opReg(rexW, false, 0xf7, 2, r) }
+
+// push and pop save a register on the native stack.
+func (a *asm) push(r int8) {
+	if r >= 8 {
+		a.byte(0x41)
+	}
+	a.byte(0x50 | byte(r&7))
+}
+
+func (a *asm) pop(r int8) {
+	if r >= 8 {
+		a.byte(0x41)
+	}
+	a.byte(0x58 | byte(r&7))
+}
+
 // pdep spreads the low bits of s over the bits that the memory operand selects,
 // into d.
 func (a *asm) pdep(d, s int8, m mem) {

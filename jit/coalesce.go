@@ -200,7 +200,7 @@ func (c *coalescer) step(g *ginst) {
 		bp := c.regs[x86.RBP]
 		move(x86.RSP, value{bp.origin, bp.disp + w})
 	case opAdd, opSub:
-		if d, s := &x.Args[0], &x.Args[1]; d.Kind == decode.GPR && d.Size == 8 && s.Kind == decode.Imm {
+		if d, s := &x.Args[0], &x.Args[1]; !g.varies && d.Kind == decode.GPR && d.Size == 8 && s.Kind == decode.Imm {
 			v := c.regs[d.Reg]
 			if x.Op == opAdd {
 				v.disp += int64(x.Imm)
@@ -240,12 +240,12 @@ func (t *translator) access(r ref, size int32, write, live bool) mem {
 	}
 	if p.group < 0 {
 		c.inS2 = -1
-		return t.check(r, size, write, live, 0, size)
+		return t.check(r, size, write, live, 0, size, true)
 	}
 	q := &c.groups[p.group]
 	switch {
 	case p.first:
-		m := t.check(r, size, q.write, live, int32(q.lo-p.disp), int32(q.hi-q.lo))
+		m := t.check(r, size, q.write, live, int32(q.lo-p.disp), int32(q.hi-q.lo), false)
 		t.store(gs(offGroup+8*int32(p.group)), s2)
 		c.inS2 = p.group
 		return m
@@ -265,13 +265,30 @@ func (t *translator) access(r ref, size int32, write, live bool) mem {
 // ungrouped is access for one that is not planned.
 func (t *translator) ungrouped(r ref, size int32, write, live bool) mem {
 	t.co.inS2 = -1
-	return t.check(r, size, write, live, 0, size)
+	return t.check(r, size, write, live, 0, size, true)
+}
+
+// wholePage is ungrouped for an access that stands for others anywhere in the page.
+func (t *translator) wholePage(r ref, size int32, write, live bool) mem {
+	t.co.inS2 = -1
+	return t.e.use.memory.check(t, &check{r, size, write, live, 0, size})
 }
 
 // check writes the check of an access at r, as the strategy does it. The span to be
-// checked starts at before bytes from r (zero or less) and is span bytes long.
-func (t *translator) check(r ref, size int32, write, live bool, before, span int32) mem {
-	return t.e.use.memory.check(t, &check{r, size, write, live, before, span})
+// checked starts at before bytes from r (zero or less) and is span bytes long; alone
+// says that no other access relies on it.
+func (t *translator) check(r ref, size int32, write, live bool, before, span int32, alone bool) mem {
+	if !write {
+		return t.e.use.memory.check(t, &check{r, size, write, live, before, span})
+	}
+	low := r
+	low.disp += int64(before)
+	s := &storeCheck{at: low, span: span, tlb: t.v & interp.VariantTLB, alone: alone, inst: t.cur}
+	t.storing = s
+	s.m = t.e.use.memory.check(t, &check{r, size, write, live, before, span})
+	s.back = t.pos()
+	t.storing = nil
+	return s.m
 }
 
 // missSite makes the site of a check that starts here, at low.
@@ -282,9 +299,13 @@ func (t *translator) missSite(c *check, low ref) uint32 {
 // miss makes the displacement at at, of a jump that is taken where a check fails,
 // lead to its site.
 func (t *translator) miss(at int, id uint32) {
+	s := t.storing
 	t.cold = append(t.cold, func() {
 		t.patchRel32(at, t.pos())
 		t.e.sites[id].stub = t.r.host + int32(t.pos())
+		if s != nil {
+			t.storeToCode(s)
+		}
 		t.leave(id, siteMiss)
 	})
 }

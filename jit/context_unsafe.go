@@ -28,6 +28,7 @@ type context struct {
 	Indirect   uint64 // target of an indirect jump
 	Tmp        uint64
 	Tmp2       uint64
+	Keep       [2]uint64 // registers that the stub for stores to code uses
 
 	State    uint64    // address of the CPU's x86.State
 	MapGen   [2]uint64 // generations of the mapping of code, of programs and of the system: see maps.go
@@ -71,6 +72,11 @@ type context struct {
 	OtherStack uintptr // RSP of the native stack that is not in use: see returns.go
 	StackKind  uint32  // whose stack is: see kind
 
+	// For stores to pages with code: see smc.go.
+	OffBytes uint64           // for PEXT: the bits of a page offset that select a byte of a bit map
+	OffBit   uint64           // and those that select the bit
+	Span     [maxStore]uint64 // the lowest n+1 bits
+
 	IntWaiting uint32 // 1: an interrupt waits for IF
 	Stale      uint32 // translated code changed the CPL or EFLAGS.AC
 }
@@ -89,6 +95,7 @@ const (
 	offReason     = int32(unsafe.Offsetof(context{}.Reason))
 	offIndirect   = int32(unsafe.Offsetof(context{}.Indirect))
 	offTmp        = int32(unsafe.Offsetof(context{}.Tmp))
+	offKeep       = int32(unsafe.Offsetof(context{}.Keep))
 	offTmp2       = int32(unsafe.Offsetof(context{}.Tmp2))
 	offPageOff    = int32(unsafe.Offsetof(context{}.PageOff))
 	offNotIF      = int32(unsafe.Offsetof(context{}.NotIF))
@@ -106,6 +113,9 @@ const (
 	offScratch    = int32(unsafe.Offsetof(context{}.Scratch))
 	offOtherStack = int32(unsafe.Offsetof(context{}.OtherStack))
 	offStackKind  = int32(unsafe.Offsetof(context{}.StackKind))
+	offOffBytes   = int32(unsafe.Offsetof(context{}.OffBytes))
+	offOffBit     = int32(unsafe.Offsetof(context{}.OffBit))
+	offSpan       = int32(unsafe.Offsetof(context{}.Span))
 	offIntWaiting = int32(unsafe.Offsetof(context{}.IntWaiting))
 	offStale      = int32(unsafe.Offsetof(context{}.Stale))
 	offState      = int32(unsafe.Offsetof(context{}.State))
@@ -193,3 +203,6 @@ func sharedOf(f *host.Frame) *sharedMem { return (*sharedMem)(unsafe.Pointer(f))
 func stateAddr(c *interp.CPU) uint64 { return uint64(uintptr(unsafe.Pointer(&c.State))) }
 
 func framePtr(f *host.Frame) unsafe.Pointer { return unsafe.Pointer(f) }
+
+// hostAddress is where a page of the guest's memory is.
+func hostAddress(page []byte) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(page))) }

@@ -19,6 +19,7 @@
 //	homes.go      which guest register is in which host register
 //	loops.go      jumps that stay in a region
 //	coalesce.go   accesses to memory: the inline TLB, one check for several
+//	smc.go        stores to pages with code, regions whose code changes
 //	maps.go       code that depends on mappings; address spaces
 //	stubs.go      the way in and out; context_unsafe.go is what code sees through GS
 //	engine.go     the code cache, links, exits
@@ -30,8 +31,9 @@
 // Nothing of the guest changes before the last thing of an instruction that can
 // fault, so an instruction can always be handed to the interpreter or started
 // again. Translated code never writes to memory that the write TLB does not hold,
-// and no write TLB holds a page with code. Every loop polls the pending word.
-// Between instructions the scratch registers hold nothing of the guest's. Code
+// and no write TLB holds a page with code; but bytes of such a page that no code was
+// made of may be written when the TLB for these pages holds it. Every loop polls the
+// pending word. Between instructions the scratch registers hold nothing of the guest's. Code
 // does not depend on its linear address.
 //
 // One thing differs from silicon: status flags that the program overwrites before

@@ -30,6 +30,7 @@ type Engine struct {
 	enter, enterVec, enterX87, enterBoth         int32
 	fault, afterFault, loadVec, loadX87, nowhere int32
 	stubs                                        [numSites]int32
+	storeStubs                                   [3]int32 // by TLB: see smc.go
 	firstRegion                                  int
 	used                                         int
 
@@ -101,6 +102,10 @@ func New(c *interp.CPU, cfg Config) (*Engine, error) {
 	x.PageMask = ^uint64(pageSize - 1)
 	x.PageOff = pageSize - 1
 	x.Bits = [3]uint64{15, 31, 63}
+	x.OffBytes, x.OffBit = pageSize-8, 7
+	for i := range x.Span {
+		x.Span[i] = 2<<i - 1
+	}
 	x.NotIF, x.NotAC, x.Arith = ^uint64(x86.FlagIF), ^uint64(x86.FlagAC), arith
 	x.DescCode0, x.DescData0 = 0x00af9b000000ffff, 0x00cf93000000ffff
 	x.DescCode3, x.DescData3 = 0x00affb000000ffff, 0x00cff3000000ffff
@@ -266,29 +271,19 @@ func regionsOf(p *interp.CodePage) *pageRegions {
 	return l
 }
 
-// Drop implements interp.Translator.
-func (e *Engine) Drop(p *interp.CodePage) {
-	l := regionsOf(p)
-	p.Translations = nil
-	if l == nil {
-		return
-	}
-	for _, r := range l.regions {
-		e.kill(r)
-		e.stats.Dropped++
-	}
-}
-
 // kill makes a region unreachable.
 func (e *Engine) kill(r *region) {
 	if r.dead {
 		return
 	}
 	r.dead = true
-	e.epoch++
-	r.page.Untranslate(uint64(r.off), r.entry)
+	r.page.Lost(uint64(r.off), r.entry)
+	if r.split != nil {
+		e.kill(r.split)
+	}
 	for _, id := range r.in {
-		if s := &e.sites[id]; s.linked == r.entry && !e.owner(s).dead {
+		// A region that is dead may still be returned to.
+		if s := &e.sites[id]; s.linked == r.entry {
 			e.patch(s.retry, s.stub)
 			if s.gen != 0 {
 				e.putGen(s, neverGen)
@@ -373,10 +368,23 @@ func (e *Engine) fillJump(va uint64, r *region) {
 		k = 1
 	}
 	e.filled[i][k] = append(e.filled[i][k], n)
-	r.jumps = append(r.jumps, uint32(i)<<16|n)
+	e.jumpTo[i][n] = uint32(r.entry)
+	e.mayJump(r, uint32(i)<<16|n)
 	if len(e.filled[i][k]) > 4*jumpEntries {
 		e.flushJump(i, true)
 	}
+}
+
+// mayJump notes that an entry of a jump cache may lead to a region.
+func (e *Engine) mayJump(r *region, entry uint32) {
+	const many = 64
+	if slices.Contains(r.jumps, entry) {
+		return
+	}
+	if len(r.jumps) >= many {
+		r.jumps = slices.DeleteFunc(r.jumps, func(j uint32) bool { return e.jumpTo[j>>16][j&0xffff] != uint32(r.entry) })
+	}
+	r.jumps = append(r.jumps, entry)
 }
 
 // packFlags puts the status flags into the form that the enter stub takes: AH as
@@ -570,13 +578,36 @@ func (e *Engine) exit() (ip uint64, interpret bool) {
 			}
 			return ip, true
 		}
+<<<<<<< HEAD
 		if va&(pageSize-1)+uint64(s.size) <= pageSize && atomic.LoadUint32(&x.Pending) == 0 && e.cpu.FillTLB(va, s.write) {
 			e.stats.Filled++
 			x.EntryFlags = packFlags(x.Flags)
 			e.resume, e.resumeIn = s.retry, e.owner(s)
 			return retryIP, false
+=======
+		if va&(pageSize-1)+uint64(s.size) > pageSize || atomic.LoadUint32(&x.Pending) != 0 {
+			return ip, true
+>>>>>>> main
 		}
-		return ip, true
+		e.resume = s.retry
+		switch {
+		case s.write && e.cpu.InCodeTLB(va):
+			// It hits code, or may.
+			if !s.grouped {
+				return ip, true
+			}
+			target, ok := e.split(s)
+			if !ok {
+				return ip, true
+			}
+			e.resume = target
+		case e.cpu.FillTLB(va, s.write):
+			e.stats.Filled++
+		case !s.write || !e.cpu.InCodeTLB(va):
+			return ip, true
+		}
+		x.EntryFlags = packFlags(x.Flags)
+		return retryIP, false
 	}
 	return ip, false
 }

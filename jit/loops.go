@@ -37,7 +37,7 @@ func (t *translator) findLoops() {
 // to, or -1.
 func (t *translator) indexOf(i int) int {
 	g := &t.insts[i]
-	if g.e.Class != decode.ClassBranch || !isJcc(&g.x) && (g.x.Op != opJmp || g.x.Args[0].Kind != decode.Rel) {
+	if g.varies || g.e.Class != decode.ClassBranch || !isJcc(&g.x) && (g.x.Op != opJmp || g.x.Args[0].Kind != decode.Rel) {
 		return -1
 	}
 	off := g.off + uint32(g.x.Len) + uint32(g.x.Imm)

@@ -118,6 +118,9 @@ func (t *translator) refOf(g *ginst) ref {
 // possible after all.
 func (t *translator) instruction(g *ginst) bool {
 	x, e := &g.x, &g.e
+	if g.varies {
+		return t.varying(g)
+	}
 	if e.Class == decode.ClassSystem || x.Op == opPushf || x.Op == opPopf {
 		t.co.inS2 = -1
 		return t.systemInst(g)

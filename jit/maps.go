@@ -222,6 +222,7 @@ type savedSpace struct {
 
 type savedJump struct {
 	cache, n uint32
+	region   uint32 // its entry
 	jumpEntry
 }
 
@@ -238,7 +239,7 @@ func (e *Engine) LeaveSpace(old any) any {
 	for i := range e.filled {
 		for _, n := range e.filled[i][0] {
 			if j := e.sh.jump[i][n]; j.ntag != invalidJump {
-				s.jumps = append(s.jumps, savedJump{uint32(i), n, j})
+				s.jumps = append(s.jumps, savedJump{uint32(i), n, e.jumpTo[i][n], j})
 			}
 		}
 		e.flushJump(i, false)
@@ -260,6 +261,10 @@ func (e *Engine) EnterSpace(saved any) {
 	e.maps[0] = s.m
 	e.sh.MapGen[0] = s.gen
 	for _, j := range s.jumps {
+		r := e.regions[j.region-1]
+		if r.dead {
+			continue
+		}
 		v := interp.Variant(0) // that the code behind the entry is for
 		switch {
 		case j.cache != jumpCaches-1:
@@ -278,6 +283,8 @@ func (e *Engine) EnterSpace(saved any) {
 			m.local = true
 		}
 		e.sh.jump[j.cache][j.n] = j.jumpEntry
+		e.jumpTo[j.cache][j.n] = j.region
+		e.mayJump(r, j.cache<<16|j.n)
 		e.filled[j.cache][0] = append(e.filled[j.cache][0], j.n)
 	}
 }

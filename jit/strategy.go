@@ -64,7 +64,8 @@ type memoryStrategy interface {
 	// It returns the operand for the access itself. Beside the scratch registers
 	// nothing may change, but for status flags where c.live says so. A check that
 	// fails leaves at a site (translator.miss). The page's addend, from linear to host
-	// address, is in s2 then, where other accesses of a group look for it.
+	// address, is in s2 then, where other accesses of a group look for it, and s1, if
+	// the operand is based on it, holds the linear address of the first byte checked.
 	check(t *translator, c *check) mem
 }
 

@@ -187,7 +187,7 @@ func (t *translator) stretch(u stringUse, live bool, chunk func()) {
 		t.lea(s2, t.ungrouped(t.element(x86.RSI), size, false, live))
 		t.store(gs(offTmp), s2)
 	}
-	t.lea(s2, t.ungrouped(t.element(x86.RDI), size, u&stringStores != 0, live))
+	t.lea(s2, t.wholePage(t.element(x86.RDI), size, u&stringStores != 0, live))
 	var away []int
 	// A count of a page or more does not fit, and could overflow below.
 	t.count()

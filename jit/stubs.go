@@ -1,6 +1,8 @@
 package jit
 
-import "hotblock/jit/host"
+import (
+	"hotblock/jit/host"
+)
 
 // Stubs: the code that is shared by all regions. It is written once, at the start
 // of the code cache, and moves the guest's state between the context, the
@@ -19,6 +21,7 @@ func (e *Engine) makeStubs() error {
 		return err
 	}
 	n := copy(e.arena.Write, a.assemble())
+	n = e.makeStoreStubs(n)
 	e.used = (n + 63) &^ 63
 	e.firstRegion = e.used
 	return nil

@@ -462,6 +462,9 @@ func (s *templates) translate(e *Engine, b interp.Block, _ bool) *region {
 // template.
 func (s *templates) instruction(t *translator, g *ginst) bool {
 	x, e := &g.x, &g.e
+	if g.varies {
+		return false
+	}
 	switch e.Class {
 	case decode.ClassBranch:
 		return s.branch(t, g)

@@ -92,10 +92,11 @@ type region struct {
 	in       []uint32 // edges that may be linked to it
 	jumps    []uint32 // entries of jump caches that may lead to it: cache<<16 | index
 	insts    []instMap
-	endLive  uint16  // status flags that the code keeps where it ends with a call of the interpreter
-	swaps    []swap  // registers that are elsewhere in it: see homes.go
-	resume   int32   // host offset of what brings them there and goes on at Resume
-	split    *region // the same without groups of accesses
+	holes    []interp.Hole // bytes of the page that it was not made of
+	endLive  uint16        // status flags that the code keeps where it ends with a call of the interpreter
+	swaps    []swap        // registers that are elsewhere in it: see homes.go
+	resume   int32         // host offset of what brings them there and goes on at Resume
+	split    *region       // the same without groups of accesses
 }
 
 // instMap says where an instruction's code is.
@@ -134,6 +135,7 @@ type ginst struct {
 	off    uint32 // in the page
 	live   uint16 // status flags that are needed before it
 	target int16  // of a jump that stays in the region: where it leads; else -1
+	varies bool   // the immediate is data: see smc.go
 	meet   bool   // such a jump leads here
 	host   int32  // of its code
 }
@@ -162,8 +164,9 @@ type translator struct {
 	loopLo, loopHi int
 	index          int // of the instruction being translated
 	fixups         []innerJump
-	give           int // see emit
-	cut            int // how many instructions the region has if it ends where it was to end
+	give           int         // see emit
+	storing        *storeCheck // the check being written, of a store
+	cut            int         // how many instructions the region has if it ends where it was to end
 }
 
 // begin makes the translator ready for a block.
@@ -226,6 +229,11 @@ func (t *translator) collect(b interp.Block) bool {
 		g.e = g.x.Effects()
 		if !t.canDo(g) {
 			break
+		}
+		if g.varies = err == nil && g.off+uint32(g.x.Len) <= pageSize && b.Page.Varies(uint64(off), &g.x); g.varies {
+			if !t.canLoad(g) {
+				break
+			}
 		}
 		if g.x.Op == opIret || g.x.Op == opSysret {
 			g.e.FlagsRead = 0 // they are those of the frame
@@ -358,13 +366,18 @@ func (t *translator) finish() {
 		t.cold[i]()
 	}
 	r.size = t.next - r.off
-	r.page.MarkUsed(uint64(r.off), uint64(min(r.size, pageSize-r.off)))
+	for i := range t.n {
+		if g := &t.insts[i]; g.varies {
+			end := g.off + uint32(g.x.Len)
+			r.holes = append(r.holes, interp.Hole{Lo: end - uint32(g.x.ImmLen), Hi: end})
+		}
+	}
 	if t.next <= pageSize {
 		r.page2 = nil
 	} else {
 		t.e.cpu.MarkCode(r.page2)
-		r.page2.MarkUsed(0, uint64(t.next-pageSize))
 	}
+	r.markUsed()
 	r.insts = make([]instMap, t.n)
 	for i := range t.n {
 		g := &t.insts[i]

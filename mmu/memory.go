@@ -15,7 +15,8 @@
 // the word was last cleared, and whether an engine keeps decoded or translated
 // code of it. A write to a page with PageCode set must be reported, so that
 // engines can drop that code; engines see to it that their write TLBs never
-// hold such a page.
+// hold such a page. Only an engine that has the machine to itself need not report a
+// write to bytes that it knows no code was made of.
 package mmu
 
 import (
