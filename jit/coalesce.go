@@ -271,7 +271,7 @@ func (t *translator) ungrouped(r ref, size int32, write, live bool) mem {
 // wholePage is ungrouped for an access that stands for others anywhere in the page.
 func (t *translator) wholePage(r ref, size int32, write, live bool) mem {
 	t.co.inS2 = -1
-	return t.e.use.memory.check(t, &check{r, size, write, live, 0, size})
+	return t.e.use.memory.check(t, &check{r, size, write, live, 0, size, true})
 }
 
 // check writes the check of an access at r, as the strategy does it. The span to be
@@ -279,13 +279,13 @@ func (t *translator) wholePage(r ref, size int32, write, live bool) mem {
 // says that no other access relies on it.
 func (t *translator) check(r ref, size int32, write, live bool, before, span int32, alone bool) mem {
 	if !write {
-		return t.e.use.memory.check(t, &check{r, size, write, live, before, span})
+		return t.e.use.memory.check(t, &check{r, size, write, live, before, span, false})
 	}
 	low := r
 	low.disp += int64(before)
 	s := &storeCheck{at: low, span: span, tlb: t.v & interp.VariantTLB, alone: alone, inst: t.cur}
 	t.storing = s
-	s.m = t.e.use.memory.check(t, &check{r, size, write, live, before, span})
+	s.m = t.e.use.memory.check(t, &check{r, size, write, live, before, span, false})
 	s.back = t.pos()
 	t.storing = nil
 	return s.m

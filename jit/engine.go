@@ -39,11 +39,12 @@ type Engine struct {
 	regions  []*region // by rising address
 	t        translator
 	use      strategies
-	win      *guestWindow            // or nil
-	filled   [jumpCaches][2][]uint32 // entries of the jump caches that may be valid: of local pages, and of global ones
-	mode32   interp.Variant          // what the jump cache of 32-bit code is for
-	resume   int32                   // where to go on after an exit inside of a region
-	resumeIn *region
+	win      *guestWindow                    // or nil
+	filled   [jumpCaches][2][]uint32         // entries of the jump caches that may be valid: of local pages, and of global ones
+	jumpTo   [jumpCaches][jumpEntries]uint32 // entry of the region that an entry led to last
+	mode32   interp.Variant                  // what the jump cache of 32-bit code is for
+	resume   int32                           // where to go on after an exit inside of a region
+	resumeIn *region                         // the region of it
 	maps     [2]mapping
 	lastGen  uint64 // the greatest in use
 	epoch    uint64 // counts what makes saved address spaces stale
@@ -578,18 +579,10 @@ func (e *Engine) exit() (ip uint64, interpret bool) {
 			}
 			return ip, true
 		}
-<<<<<<< HEAD
-		if va&(pageSize-1)+uint64(s.size) <= pageSize && atomic.LoadUint32(&x.Pending) == 0 && e.cpu.FillTLB(va, s.write) {
-			e.stats.Filled++
-			x.EntryFlags = packFlags(x.Flags)
-			e.resume, e.resumeIn = s.retry, e.owner(s)
-			return retryIP, false
-=======
 		if va&(pageSize-1)+uint64(s.size) > pageSize || atomic.LoadUint32(&x.Pending) != 0 {
 			return ip, true
->>>>>>> main
 		}
-		e.resume = s.retry
+		e.resume, e.resumeIn = s.retry, e.owner(s)
 		switch {
 		case s.write && e.cpu.InCodeTLB(va):
 			// It hits code, or may.

@@ -98,7 +98,7 @@ func newWindowed(e *Engine) windowed {
 }
 
 func (s windowed) check(t *translator, c *check) mem {
-	if t.v&interp.VariantWindow == 0 || t.e.win.without[blockKey{t.r.page, t.r.off}] {
+	if c.whole || t.v&interp.VariantWindow == 0 || t.e.win.without[blockKey{t.r.page, t.r.off}] {
 		return t.inlineCheck(c)
 	}
 	r := c.ref
@@ -137,9 +137,11 @@ func (s windowed) check(t *translator, c *check) mem {
 	}
 	t.load(s2, gs(offWinDelta))
 	back := t.pos()
-	k := *c
+	k, storing := *c, t.storing
 	t.aside(miss, func() {
+		t.storing = storing
 		t.inlineCheck(&k)
+		t.storing = nil
 		t.patchRel32(t.jmp(), back)
 	})
 	return m
