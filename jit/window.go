@@ -53,7 +53,7 @@ const (
 
 	windowHeat  = 4    // ticks before a space is promoted
 	windowCold  = -256 // heat of a space that lost its window for good reason
-	windowBusy  = 200  // faults in a tick that are too many
+	windowBusy  = 1500 // faults that are too many: they count half as much at each tick
 	windowTries = 8    // faults that the interpreter had to deal with before a region does without
 )
 
@@ -137,9 +137,10 @@ func (s windowed) check(t *translator, c *check) mem {
 	}
 	t.load(s2, gs(offWinDelta))
 	back := t.pos()
-	k, storing := *c, t.storing
-	t.aside(miss, func() {
-		t.storing = storing
+	k, cur, v, storing := *c, t.cur, t.v, t.storing
+	t.cold = append(t.cold, func() {
+		t.patchRel32(miss, t.pos())
+		t.cur, t.v, t.storing = cur, v, storing
 		t.inlineCheck(&k)
 		t.storing = nil
 		t.patchRel32(t.jmp(), back)
@@ -177,7 +178,7 @@ func (e *Engine) windowTick() {
 			e.emptyWindow()
 			w.heat = windowCold
 		}
-		w.faults = 0
+		w.faults /= 2
 		return
 	}
 	if w.heat < windowHeat {
