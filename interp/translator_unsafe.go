@@ -327,6 +327,18 @@ func (c *CPU) Direct(va uint64, write, ahead bool) (p DirectPage, ok bool) {
 // that may be written.
 func (c *CPU) InCodeTLB(va uint64) bool { return c.tlb.code.has(va) }
 
+// Present reports whether an access by CPL 3 would not fault. It changes nothing.
+func (c *CPU) Present(va uint64, write bool) bool {
+	acc := mmu.User
+	if write {
+		acc |= mmu.Write
+	}
+	look := c.paging
+	look.SetAccessedDirty = false
+	_, _, ok := c.Mem.Walk(&look, va, acc)
+	return canonical(va) && ok
+}
+
 // Executes reports whether the CPU model has the features that an instruction
 // needs, so that it is not undefined.
 func (c *CPU) Executes(x *decode.Inst) bool {

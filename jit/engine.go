@@ -535,11 +535,6 @@ func (e *Engine) exit() (ip uint64, interpret bool) {
 				e.resume, e.resumeIn = e.afterFault, r
 				return retryIP, false
 			}
-			ip = e.faultIP()
-			if r != nil {
-				e.leftToInterpreter(r)
-			}
-			return ip, true
 		}
 		return e.faultIP(), true
 	}

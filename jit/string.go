@@ -184,7 +184,7 @@ func (t *translator) unlessZero() int {
 func (t *translator) stretch(u stringUse, live bool, chunk func()) {
 	size := int32(u & stringSize)
 	if u&stringSrc != 0 {
-		t.lea(s2, t.ungrouped(t.element(x86.RSI), size, false, live))
+		t.lea(s2, t.wholePage(t.element(x86.RSI), size, false, live))
 		t.store(gs(offTmp), s2)
 	}
 	t.lea(s2, t.wholePage(t.element(x86.RDI), size, u&stringStores != 0, live))

@@ -303,6 +303,9 @@ func (e *Engine) windowFault(r *region) bool {
 	}
 	p, ok := e.cpu.Direct(va, wr, false)
 	if !ok {
+		if e.cpu.Present(va, wr) {
+			e.leftToInterpreter(r)
+		}
 		return false
 	}
 	fd, ok := p.Block.File()
