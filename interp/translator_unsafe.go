@@ -287,6 +287,7 @@ type DirectPage struct {
 	Block *mmu.Block
 	Off   uint64 // of the page in Block
 	Write bool   // it may be written, too
+	Large bool   // it is a part of a large page
 }
 
 // Direct finds the page at linear address va for a read or a write by CPL 3, if it is
@@ -316,7 +317,7 @@ func (c *CPU) Direct(va uint64, write, ahead bool) (p DirectPage, ok bool) {
 	if at.host == nil || at.rgn.Kind != mmu.RAM {
 		return p, false
 	}
-	p = DirectPage{at.rgn.Blk, (at.rgn.Off + pa - at.rgn.Base) &^ pageMask, false}
+	p = DirectPage{at.rgn.Blk, (at.rgn.Off + pa - at.rgn.Base) &^ pageMask, false, t.PageSize > mmu.PageSize}
 	if write || t.Writable && t.Dirty {
 		p.Write = p.Block.SetFlags(p.Off, mmu.PageDirty|mmu.PageStored)&mmu.PageCode == 0
 	}

@@ -183,7 +183,7 @@ func (e *Engine) newMap(kind int) {
 
 // FlushTLB implements interp.Translator.
 func (e *Engine) FlushTLB(all bool) {
-	e.emptyWindow()
+	e.checkWindow()
 	for i := range e.filled {
 		e.flushJump(i, all)
 	}

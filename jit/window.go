@@ -23,10 +23,10 @@ package jit
 // program that has run for a while (its heat): its address space is promoted, and its
 // code is translated anew, as a variant of its own (interp.VariantWindow). When the
 // CPU leaves the address space the window is closed: its size becomes zero, and code
-// that meets it takes the cold way. It opens again when the CPU comes back and
-// nothing has changed there (EnterSpace). Whatever drops a page from the TLB unmaps it,
-// and where the whole TLB goes, the window is emptied and the space has to earn it
-// again. A program that faults more than it works loses it for longer.
+// that meets it takes the cold way. It opens again when the CPU comes back. Whatever
+// drops a page from the TLB unmaps it; where the whole TLB goes, all pages are compared
+// with the page tables, which costs less than faults would. A program that faults more
+// than it works loses the window.
 //
 // The window holds half of the linear addresses of programs: the upper half, where
 // Linux puts programs, libraries, heaps and stacks, or the lower one, for programs
@@ -51,10 +51,12 @@ const (
 	windowPages = 24000 // mapped at a time; the host allows some 65000 mappings
 	windowRun   = 16    // pages that are mapped at once
 
-	windowHeat  = 4    // ticks before a space is promoted
-	windowCold  = -256 // heat of a space that lost its window for good reason
-	windowBusy  = 1500 // faults that are too many: they count half as much at each tick
-	windowTries = 8    // faults that the interpreter had to deal with before a region does without
+	windowHeat   = 4     // ticks before a space is promoted
+	windowCold   = -256  // heat of a space that lost its window for good reason
+	windowBusy   = 1500  // faults that are too many: they count half as much at each tick
+	windowRest   = 25    // ticks that its owner has not run before another space may have it
+	windowChecks = 40000 // pages that were compared that are too many: they count half as much at each tick
+	windowTries  = 8     // faults that the interpreter had to deal with before a region does without
 )
 
 // guestWindow is what an Engine knows of its window.
@@ -70,8 +72,12 @@ type guestWindow struct {
 	low    uint64 // bounds of pages
 	high   uint64
 
-	heat   int // of the current space
-	faults int // since the last tick
+	heat    int    // of the current space
+	faults  int    // lately
+	checked int    // pages compared with the page tables, lately
+	rest    int    // ticks since the owner ran
+	owner   uint64 // its tables, or 0
+	large   bool   // some pages are parts of large pages
 
 	without map[blockKey]bool // blocks that are translated without
 
@@ -166,22 +172,27 @@ func (e *Engine) openWindow() {
 	e.cpu.SetWindow(true)
 }
 
+// tables is what identifies the current address space: where its page tables are.
+func (e *Engine) tables() uint64 { return e.cpu.CR3 &^ 0xfff }
+
 // windowTick is called a few hundred times a second of the running program's time.
 func (e *Engine) windowTick() {
 	w := e.win
-	if w == nil || w.failed {
+	if w.failed {
 		return
 	}
 	w.heat++
 	if w.open {
-		if w.faults > windowBusy {
+		if w.faults > windowBusy || w.checked > windowChecks {
 			e.emptyWindow()
 			w.heat = windowCold
 		}
 		w.faults /= 2
+		w.checked /= 2
+		w.rest = 0
 		return
 	}
-	if w.heat < windowHeat {
+	if w.rest++; w.heat < windowHeat || len(w.pages) > 0 && w.rest < windowRest {
 		return
 	}
 	if w.w == nil {
@@ -193,13 +204,13 @@ func (e *Engine) windowTick() {
 		runtime.AddCleanup(e.cpu, func(w *host.Window) { w.Close() }, w.w)
 	}
 	e.emptyWindow()
-	w.heat = windowHeat
 	w.lo = e.cpu.RIP &^ (windowSize - 1)
 	if w.lo>>47 != 0 {
 		return
 	}
+	w.owner = e.tables()
 	w.promoted++
-	w.faults = 0
+	w.faults, w.checked = 0, 0
 	e.openWindow()
 	// Code of this space is to be found anew.
 	e.flushJump(int(interp.TLBUser), true)
@@ -209,14 +220,12 @@ func (e *Engine) windowTick() {
 // emptyWindow unmaps everything and closes the window.
 func (e *Engine) emptyWindow() {
 	w := e.win
-	if w == nil {
-		return
-	}
 	if w.open {
 		e.closeWindow()
 		w.heat = 0
 	}
 	w.serial++
+	w.owner = 0
 	if len(w.pages) == 0 {
 		return
 	}
@@ -224,7 +233,33 @@ func (e *Engine) emptyWindow() {
 	w.unmapped += uint64(len(w.pages))
 	clear(w.pages)
 	clear(w.at)
-	w.low, w.high = windowSize, 0
+	w.low, w.high, w.large = windowSize, 0, false
+}
+
+// checkWindow opens the window if the current space owns it, after it has compared
+// all its pages with the page tables; else it closes it.
+func (e *Engine) checkWindow() {
+	w := e.win
+	if w == nil {
+		return
+	}
+	if w.owner == 0 || w.owner != e.tables() {
+		if w.open {
+			e.closeWindow()
+		}
+		return
+	}
+	for n, p := range w.pages {
+		q, ok := e.cpu.Direct(w.lo+n<<12, false, true)
+		if !ok || q.Block != p.blk || q.Off != p.off || p.write && !q.Write {
+			e.unmapNumber(n, p)
+		}
+	}
+	w.checked += len(w.pages)
+	w.serial++
+	if !w.open {
+		e.openWindow()
+	}
 }
 
 // unmapPage unmaps the page at a linear address of the current space.
@@ -233,18 +268,20 @@ func (e *Engine) unmapPage(va uint64, large bool) {
 	if w == nil || !w.open || va-w.lo >= windowSize {
 		return
 	}
-	if large {
-		e.emptyWindow()
+	if large || w.large {
+		e.checkWindow()
 		return
 	}
 	n := (va - w.lo) >> 12
-	p, ok := w.pages[n]
-	if !ok {
-		return
+	if p, ok := w.pages[n]; ok {
+		e.unmapNumber(n, p)
 	}
-	w.w.Unmap(n<<12, mmu.PageSize)
-	w.unmapped++
-	w.forget(n, p)
+}
+
+func (e *Engine) unmapNumber(n uint64, p winPage) {
+	e.win.w.Unmap(n<<12, mmu.PageSize)
+	e.win.unmapped++
+	e.win.forget(n, p)
 }
 
 func (w *guestWindow) forget(n uint64, p winPage) {
@@ -302,6 +339,7 @@ func (e *Engine) windowFault(r *region) bool {
 		return false
 	}
 	p, ok := e.cpu.Direct(va, wr, false)
+	w.large = w.large || p.Large
 	if !ok {
 		if e.cpu.Present(va, wr) {
 			e.leftToInterpreter(r)
@@ -374,19 +412,19 @@ func (e *Engine) leaveWindow() (serial uint64, heat int) {
 	return serial, w.heat
 }
 
-// enterWindow opens it again if the space that is entered is the one that it was
-// closed for.
+// enterWindow opens it again if the space that is entered is its owner.
 func (e *Engine) enterWindow(s *savedSpace) {
 	w := e.win
 	if w == nil {
 		return
 	}
-	w.heat, w.faults = 0, 0
-	if s == nil {
-		return
+	w.heat = 0
+	if s != nil {
+		w.heat = s.heat
+		if s.window != 0 && s.window == w.serial {
+			e.openWindow()
+			return
+		}
 	}
-	w.heat = s.heat
-	if s.window != 0 && s.window == w.serial {
-		e.openWindow()
-	}
+	e.checkWindow()
 }
