@@ -472,7 +472,7 @@ func (s *templates) translate(e *Engine, b interp.Block, _ bool) *region {
 func (s *templates) instruction(t *translator, g *ginst) bool {
 	x, e := &g.x, &g.e
 	if g.varies {
-		return false
+		return false // templates have immediates as they were
 	}
 	switch e.Class {
 	case decode.ClassBranch:

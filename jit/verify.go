@@ -87,9 +87,7 @@ func (e *Engine) compare(r *region, start uint64, before *x86.State, want *inter
 	}
 	done := len(want.Steps) - 1
 	inside := e.insideString(r, start, want)
-	// A poll at a call is in front of it, others are at the region's end.
-	polled := siteKind(e.sh.Reason) == sitePoll && want.Steps[done].RIP != c.RIP
-	if interpret || inside != 0 || polled {
+	if interpret || inside != 0 {
 		// Translated code may leave earlier: where an access crosses pages, say.
 		for i := range want.Steps {
 			if want.Steps[i].RIP == c.RIP {
@@ -132,7 +130,7 @@ func (e *Engine) compare(r *region, start uint64, before *x86.State, want *inter
 	flags := c.ArithFlags()
 	c.State = end
 	mask := uint64(arith)
-	if interpret || inside != 0 || polled {
+	if interpret || inside != 0 {
 		if done < len(r.insts) {
 			mask &= uint64(r.insts[done].live)
 		} else {
