@@ -20,13 +20,6 @@ func (e *Engine) makeStubs() error {
 	if err := e.choose(a); err != nil {
 		return err
 	}
-	for i := range e.storeStubs {
-		// SHRX and PEXT with an index are plainer by the encoder of regions.
-		var b asm
-		b.storeStub(interp.TLB(interp.Variant(i)))
-		a.mark(&e.storeStubs[i])
-		a.byte(b.b...)
-	}
 	n := copy(e.arena.Write, a.assemble())
 	n = e.makeStoreStubs(n)
 	e.used = (n + 63) &^ 63
