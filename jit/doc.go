@@ -22,6 +22,9 @@
 //	smc.go        stores to pages with code, regions whose code changes
 //	maps.go       code that depends on mappings; address spaces
 //	stubs.go      the way in and out; context_unsafe.go is what code sees through GS
+//	goasm.go      golang-asm, for what is assembled once
+//	strategy.go   what can be chosen by name; strategies.go the choices
+//	template.go   another back end: registers in memory, a block at a time
 //	engine.go     the code cache, links, exits
 //	verify.go     -jit verify: every region against the interpreter
 //	host/         executable memory, signals

@@ -49,8 +49,11 @@ var (
 	goasmLink *obj.Link
 )
 
+// A goasmError is what golang-asm says of what it cannot assemble.
+type goasmError string
+
 // assemble returns the machine code, which is for any address, and sets what mark
-// was called with.
+// was called with. It panics with a goasmError where there is no such instruction.
 func (a *goasm) assemble() []byte {
 	goasmMu.Lock()
 	defer goasmMu.Unlock()
@@ -58,7 +61,7 @@ func (a *goasm) assemble() []byte {
 		goasmLink = obj.Linknew(&x86.Linkamd64)
 		goasmLink.Headtype = objabi.Hlinux
 		goasmLink.IsAsm = true // no padding in front of jumps: prefix bytes are there
-		goasmLink.DiagFunc = func(f string, args ...any) { panic("jit: golang-asm: " + fmt.Sprintf(f, args...)) }
+		goasmLink.DiagFunc = func(f string, args ...any) { panic(goasmError("jit: golang-asm: " + fmt.Sprintf(f, args...))) }
 		x86.Linkamd64.Init(goasmLink)
 	}
 	for p := a.first; p != nil; p = p.Link {

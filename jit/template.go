@@ -269,8 +269,17 @@ func keyOf(g *ginst) (k templateKey, ok bool) {
 	return k, k.as != 0
 }
 
-// make assembles a template. Operands are in RBX and RCX, or the memory at s1+s2.
-func (k *templateKey) make() *template {
+// make assembles a template. Operands are in RBX and RCX, or the memory at s1+s2. It
+// returns nil where golang-asm does not know the instruction.
+func (k *templateKey) make() (p *template) {
+	defer func() {
+		if r := recover(); r != nil {
+			if _, ok := r.(goasmError); !ok {
+				panic(r)
+			}
+			p = nil
+		}
+	}()
 	a := &goasm{}
 	const dstReg, srcReg = int8(hRBX), int8(hRCX)
 	if k.loadFlags {
@@ -463,7 +472,7 @@ func (s *templates) translate(e *Engine, b interp.Block, _ bool) *region {
 func (s *templates) instruction(t *translator, g *ginst) bool {
 	x, e := &g.x, &g.e
 	if g.varies {
-		return false
+		return false // templates have immediates as they were
 	}
 	switch e.Class {
 	case decode.ClassBranch:
@@ -486,10 +495,13 @@ func (s *templates) instruction(t *translator, g *ginst) bool {
 	if !ok {
 		return false
 	}
-	p := s.made[k]
-	if p == nil {
+	p, ok := s.made[k]
+	if !ok {
 		p = k.make()
 		s.made[k] = p
+	}
+	if p == nil {
+		return false
 	}
 	if e.Mem != decode.AccessNone {
 		s.operand(t, t.refOf(g), int32(e.MemSize), e.Mem&decode.AccessWrite != 0)

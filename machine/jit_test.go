@@ -1,6 +1,7 @@
 package machine_test
 
 import (
+	"flag"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -48,13 +49,19 @@ func TestVerifiedBoot(t *testing.T) {
 	}
 }
 
+var verifyStrategies = flag.Bool("verifystrategies", false, "in TestStrategies, verify: a quarter of a minute each")
+
 // TestStrategies boots with each strategy of the translator that is not the default,
 // translating what runs twice.
 func TestStrategies(t *testing.T) {
 	translated(t)
+	settings := ",threshold=2"
+	if *verifyStrategies {
+		settings = ",verify"
+	}
 	for _, engine := range guesttest.Strategies() {
 		t.Run(engine, func(t *testing.T) {
-			g := guesttest.Start(t, guesttest.Debian(t, "cloud", engine+",threshold=2", nil))
+			g := guesttest.Start(t, guesttest.Debian(t, "cloud", engine+settings, nil))
 			g.Expect(guesttest.Prompt, bootTime)
 			g.Quiet()
 			work(t, g)

@@ -192,3 +192,32 @@ func TestNoGuest(t *testing.T) {
 		t.Errorf("%+v, %q", s, r.Targets[1].Error)
 	}
 }
+
+// TestCounters has a guest for each class, and the counters of each.
+func TestCounters(t *testing.T) {
+	o := options(t)
+	o.Configs = []Config{{"baseline", []string{"-accel", "jit"}}, {"region=block", []string{"-accel", "jit", "-jit", "region=block"}}}
+	o.Counters, o.Compare = true, "strategies"
+	for _, n := range []string{"alu/mul", "vm/segv"} {
+		o.Workloads = append(o.Workloads, find(t, n))
+	}
+	o.Workloads = append(o.Workloads, Workload{Name: "boot/init", phases: BootPhases[:1], args: "-"})
+	r, err := Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, c := range r.Counters {
+		seen[c.Target+" "+c.Class] = true
+		if c.Regions == 0 || c.HostBytes <= c.GuestBytes || c.TranslateTime <= 0 || c.Exits < c.Misses+c.Callouts {
+			t.Errorf("%+v", c)
+		}
+	}
+	if len(r.Counters) != 6 || len(seen) != 6 {
+		t.Errorf("counters of %v", seen)
+	}
+	for _, c := range o.Configs {
+		sample(t, r, "alu/mul", c.Name)
+		sample(t, r, "vm/segv", c.Name)
+	}
+}

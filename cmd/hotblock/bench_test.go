@@ -14,6 +14,8 @@ func TestBenchRefuses(t *testing.T) {
 		"-run|nosuch": "nosuch", "-with|x": "-with x", "-config|x": "NAME=ARGUMENTS", "-from|/nonexistent": "/nonexistent", "-accel|nosuch": "nosuch", "-config|x=-m 1X": "configuration x", "-timeout|1ms": "1ms",
 		"-kernel|/nonexistent/k|-run|alu/alu": "/nonexistent/k", "-kernel|/dev/null|-accel||-native=false|-qemu|none": "nothing to run on",
 		"-kernel|/dev/null|-qemu|/nonexistent/q": "/nonexistent/q",
+		"-sweep|threshold=4":                     "threshold=4", "-sweep|speed=1,2": "speed", "-sweep|memory=tlb,none": "memory=none", "-strategies|-axis|x": "-axis x", "-axis|memory": "-strategies",
+		"-strategies|-sweep|threshold=1,2": "one at a time", "-strategies|-accel|interp": "-accel",
 	} {
 		code, out, errs := runCommand(t, nil, append([]string{"bench"}, strings.Split(args, "|")...)...)
 		// What it does before is told on lines of their own.

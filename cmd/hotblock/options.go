@@ -264,6 +264,7 @@ const helpHead = `hotblock is a PC in software. Its options are QEMU's, with one
 usage: hotblock [options] [disk image]
        hotblock fetch [cloud|generic|PACKAGE [PATH]]
        hotblock bench [-quick] [-run REGEX] [options]
+       hotblock strategies [-json]
 
 With no options it boots Debian's cloud kernel to a shell; kernel and busybox
 come from Debian's archive through apt and are kept in the cache.
@@ -284,6 +285,8 @@ Subcommands:
                          one, into the cache, and print where it is
   bench [options]        compare speed natively, in QEMU and in hotblock;
                          bench -help lists the options
+  strategies [-json]     list the strategies of the translator, which -jit
+                         chooses and bench -strategies compares
 
 Environment:
   HOTBLOCK_CACHE         directory of the cache (default: hotblock in the

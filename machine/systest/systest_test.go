@@ -35,14 +35,16 @@ import (
 )
 
 // engines are what programs run on, as machine.Config.SetEngine takes it: the last ones
-// have another strategy of the translator each.
-var engines = func() []string {
+// have another strategy of the translator each, and are left out by -short.
+func engines() []string {
 	e := []string{"interp", "jit,threshold=1", "jit,threshold=2,verify=all"}
-	for _, s := range guesttest.Strategies() {
-		e = append(e, s+",threshold=1")
+	if !testing.Short() {
+		for _, s := range guesttest.Strategies() {
+			e = append(e, s+",threshold=1")
+		}
 	}
 	return e
-}()
+}
 
 // limit is how long a program may run. None takes more than a few seconds.
 const limit = time.Minute
@@ -93,7 +95,7 @@ func TestPrograms(t *testing.T) {
 				failed = append(failed, p.check(t, "QEMU", r)...)
 				want = &r
 			}
-			for _, e := range engines {
+			for _, e := range engines() {
 				r := runHere(t, e, img, p)
 				failed = append(failed, p.check(t, e, r)...)
 				if want != nil && r.output != want.output {
