@@ -134,6 +134,11 @@ func New(c *interp.CPU, cfg Config) (*Engine, error) {
 // Close frees the code cache. The CPU must not run any more; what it shares with
 // other goroutines stays as long as it does.
 func (e *Engine) Close() {
+	if w := e.win; w != nil && w.w != nil {
+		e.closeWindow()
+		w.w.Close()
+		w.w, w.failed, w.owner = nil, true, 0
+	}
 	if e.arena != nil {
 		e.arena.Close()
 		e.arena = nil
@@ -420,6 +425,9 @@ func (e *Engine) out(ip uint64) {
 
 // Run implements interp.Translator.
 func (e *Engine) Run(entry uint64) {
+	if e.win != nil && e.win.after == 0 && !e.win.open && e.cpu.CPL == 3 {
+		e.windowTick()
+	}
 	if e.cfg.Verify != VerifyOff {
 		e.runVerified(e.regions[entry-1])
 		return

@@ -23,7 +23,9 @@ func init() {
 	memoryAxis.register("tlb", "inline TLB, one check for neighbouring accesses",
 		func(*Engine, *stubAsm) memoryStrategy { return inlineTLB{true} })
 	memoryAxis.register("window", "host addresses for the guest's pages, a TLB for what is not there",
-		func(e *Engine, a *stubAsm) memoryStrategy { return newWindowed(e) })
+		func(e *Engine, a *stubAsm) memoryStrategy { return newWindowed(e, windowHeat) })
+	memoryAxis.register("window-now", "the same from the first instruction on",
+		func(e *Engine, a *stubAsm) memoryStrategy { return newWindowed(e, 0) })
 	memoryAxis.register("tlb-single", "inline TLB, a check for each access",
 		func(*Engine, *stubAsm) memoryStrategy { return inlineTLB{false} })
 	memoryAxis.register("out-of-line", "calls a shared stub that looks into the TLB",

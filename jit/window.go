@@ -28,7 +28,8 @@ package jit
 // with the page tables, which costs less than faults would. A program that faults more
 // than it works loses the window.
 //
-// The window holds half of the linear addresses of programs: the upper half, where
+// The window holds half of the linear addresses of programs, if the host has room for
+// as many: the upper half, where
 // Linux puts programs, libraries, heaps and stacks, or the lower one, for programs
 // that are linked to fixed addresses. Which one is decided at promotion, by
 // where the code runs.
@@ -38,6 +39,7 @@ package jit
 // less than a group's span behind it, where nothing is mapped (host.WindowGuard).
 
 import (
+	"math"
 	"runtime"
 
 	"hotblock/interp"
@@ -45,9 +47,14 @@ import (
 	"hotblock/mmu"
 )
 
+// The size of a window in bits of an address: the host has room for one of the
+// greatest size, beside others that are smaller.
 const (
-	windowBits  = 46 // of an address in the window
-	windowSize  = 1 << windowBits
+	windowMost  = 46
+	windowLeast = 38
+)
+
+const (
 	windowPages = 24000 // mapped at a time; the host allows some 65000 mappings
 	windowRun   = 16    // pages that are mapped at once
 
@@ -72,6 +79,7 @@ type guestWindow struct {
 	low    uint64 // bounds of pages
 	high   uint64
 
+	after   int    // the heat that it takes
 	heat    int    // of the current space
 	faults  int    // lately
 	checked int    // pages compared with the page tables, lately
@@ -97,8 +105,8 @@ type winKey struct {
 // windowed checks by the window where there is one.
 type windowed struct{ inlineTLB }
 
-func newWindowed(e *Engine) windowed {
-	e.win = &guestWindow{pages: map[uint64]winPage{}, at: map[winKey][]uint64{}, without: map[blockKey]bool{}, low: windowSize}
+func newWindowed(e *Engine, heat int) windowed {
+	e.win = &guestWindow{after: heat, pages: map[uint64]winPage{}, at: map[winKey][]uint64{}, without: map[blockKey]bool{}, low: math.MaxUint64}
 	e.sh.context.WinMask = ^uint64(0)
 	return windowed{inlineTLB{true}}
 }
@@ -168,7 +176,7 @@ func (e *Engine) openWindow() {
 	w.open = true
 	x.WinNeg = -w.lo
 	x.WinDelta = uint64(w.w.Base) - w.lo
-	x.WinSize, x.WinMask = windowSize, ^uint64(windowSize-1)
+	x.WinSize, x.WinMask = w.w.Size, ^(w.w.Size - 1)
 	e.cpu.SetWindow(true)
 }
 
@@ -192,19 +200,21 @@ func (e *Engine) windowTick() {
 		w.rest = 0
 		return
 	}
-	if w.rest++; w.heat < windowHeat || len(w.pages) > 0 && w.rest < windowRest {
+	if w.rest++; w.heat < w.after || len(w.pages) > 0 && w.rest < windowRest {
 		return
 	}
 	if w.w == nil {
-		var err error
-		if w.w, err = host.NewWindow(windowSize); err != nil {
-			w.failed = true
-			return
+		for n := windowMost; w.w == nil; n-- {
+			if n < windowLeast {
+				w.failed = true
+				return
+			}
+			w.w, _ = host.NewWindow(1 << n)
 		}
 		runtime.AddCleanup(e.cpu, func(w *host.Window) { w.Close() }, w.w)
 	}
 	e.emptyWindow()
-	w.lo = e.cpu.RIP &^ (windowSize - 1)
+	w.lo = e.cpu.RIP &^ (w.w.Size - 1)
 	if w.lo>>47 != 0 {
 		return
 	}
@@ -224,6 +234,11 @@ func (e *Engine) emptyWindow() {
 		e.closeWindow()
 		w.heat = 0
 	}
+	if w.owner != 0 {
+		// Its code would go the cold way from now on.
+		e.flushJump(int(interp.TLBUser), true)
+		e.newMap(0)
+	}
 	w.serial++
 	w.owner = 0
 	if len(w.pages) == 0 {
@@ -233,7 +248,7 @@ func (e *Engine) emptyWindow() {
 	w.unmapped += uint64(len(w.pages))
 	clear(w.pages)
 	clear(w.at)
-	w.low, w.high, w.large = windowSize, 0, false
+	w.low, w.high, w.large = math.MaxUint64, 0, false
 }
 
 // checkWindow opens the window if the current space owns it, after it has compared
@@ -265,7 +280,7 @@ func (e *Engine) checkWindow() {
 // unmapPage unmaps the page at a linear address of the current space.
 func (e *Engine) unmapPage(va uint64, large bool) {
 	w := e.win
-	if w == nil || !w.open || va-w.lo >= windowSize {
+	if w == nil || !w.open || va-w.lo >= w.w.Size {
 		return
 	}
 	if large || w.large {
@@ -329,7 +344,7 @@ func (e *Engine) windowFault(r *region) bool {
 	wr := x.FaultErr&write != 0
 	w.faults++
 	w.faulted++
-	if !w.open || off >= windowSize || off < mmu.PageSize {
+	if !w.open || off >= w.w.Size || off < mmu.PageSize {
 		return false
 	}
 	n := off >> 12
@@ -357,7 +372,7 @@ func (e *Engine) windowFault(r *region) bool {
 		w.forget(n, old)
 	}
 	run := uint64(1)
-	for run < windowRun && n+run < windowSize>>12 && (va+run<<12)&(mmu.PageSize<<4-1)>>12 != 0 {
+	for run < windowRun && n+run < w.w.Size>>12 && (va+run<<12)&(mmu.PageSize<<4-1)>>12 != 0 {
 		if _, ok := w.pages[n+run]; ok {
 			break
 		}
@@ -383,7 +398,7 @@ func (e *Engine) windowFault(r *region) bool {
 // inWindow reports whether a fault was at an address in the window.
 func (e *Engine) inWindow() bool {
 	w := e.win
-	return w != nil && w.w != nil && uint64(e.sh.FaultAddr)-uint64(w.w.Base) < windowSize+host.WindowGuard
+	return w != nil && w.w != nil && uint64(e.sh.FaultAddr)-uint64(w.w.Base) < w.w.Size+host.WindowGuard
 }
 
 // leftToInterpreter counts faults that mapping a page does not help with.

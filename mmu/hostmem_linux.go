@@ -2,9 +2,9 @@ package mmu
 
 import "golang.org/x/sys/unix"
 
-// fileFrom is the size in bytes from which a block is a file: guest memory, but not
-// video memory and the like.
-const fileFrom = 16 << 20
+// fileFrom is the size in bytes from which a block is a file: guest memory, but no
+// small ROMs.
+const fileFrom = 1 << 20
 
 // allocHost maps size bytes of memory. The mapping is not counted
 // against the host's memory until it is touched. Guest memory is a file, so that a

@@ -59,7 +59,13 @@ func (w *Window) Unmap(off, n uint64) error {
 	return err
 }
 
-// Close gives the addresses back. No thread may use them.
+// Close gives the addresses back. No thread may use them. Closing it again does
+// nothing.
 func (w *Window) Close() error {
-	return unix.MunmapPtr(w.at, uintptr(w.Size+WindowGuard))
+	if w.at == nil {
+		return nil
+	}
+	at, size := w.at, w.Size
+	w.at, w.Size = nil, 0
+	return unix.MunmapPtr(at, uintptr(size+WindowGuard))
 }
