@@ -40,6 +40,7 @@ type command struct {
 	debugcon   string
 	pidfile    string
 	traceFile  string
+	profiles   []profileArg
 }
 
 const (
@@ -125,6 +126,8 @@ func init() {
 
 		{"d", "ITEMS", groupDebug, "log these items, separated by commas; -d help lists them", applyTrace},
 		{"D", "FILE", groupDebug, "log to a file instead of standard error", set(func(c *command) *string { return &c.traceFile })},
+
+		{"profile", "FILE", groupDebug, profileUsage, applyProfile},
 
 		{"help", "", groupHelp, "this text", func(c *command, _ string) error { printHelp(c.stdout); return errDone }},
 		{"h", "", "", "", func(c *command, _ string) error { printHelp(c.stdout); return errDone }},
