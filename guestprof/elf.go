@@ -156,10 +156,8 @@ func (e *elfInfo) dynamic(read fileReader, d []byte) {
 	le := binary.LittleEndian
 	var tag [0x20]uint64
 	var gnuHash uint64
-	for ; len(d) >= 16; d = d[16:] {
+	for ; len(d) >= 16 && le.Uint64(d) != 0; d = d[16:] {
 		switch t := le.Uint64(d); {
-		case t == 0:
-			d = nil
 		case t < uint64(len(tag)):
 			tag[t] = le.Uint64(d[8:])
 		case t == 0x6ffffef5:

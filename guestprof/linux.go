@@ -297,11 +297,10 @@ func mapleFind(v *view, root, index uint64) uint64 {
 	if !ok {
 		return 0
 	}
+	if entry&3 != 2 || entry < 4096 {
+		return entry // the only one
+	}
 	for range 16 {
-		if entry&3 != 2 || entry < 4096 {
-			// The root may be the only entry.
-			return entry
-		}
 		node, kind := entry&^0xff, entry>>3&0xf
 		pivots := uint64(15)
 		switch kind {

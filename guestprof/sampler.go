@@ -339,7 +339,7 @@ func (p *Profiler) userFrame(k *kernel, t *task, pc uint64) frame {
 	m, ok := p.maps[key]
 	if !ok {
 		if m, ok = p.vma(k, t.mm, pc); !ok {
-			m = vma{name: "[user]"}
+			return frame{p.named("[user]"), pc} // perhaps the mappings are being changed
 		}
 		if len(p.maps) >= maxMaps {
 			clear(p.maps)
