@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"hotblock/interp"
+	"hotblock/jit"
 	"hotblock/mmu"
 	"hotblock/x86"
 )
@@ -33,9 +34,7 @@ type Profiler struct {
 	ticks atomic.Uint64 // that no sample stands for yet
 	stop  chan struct{}
 	start time.Time
-	// OnSample, where set, is called for each sample, on the CPU's goroutine, with
-	// the number of ticks that it stands for.
-	OnSample func(ticks uint64)
+	jit   *jit.Engine // whose regions are followed, or nil
 
 	mu      sync.Mutex
 	view    view
@@ -51,7 +50,7 @@ type Profiler struct {
 	special map[string]*image
 	idle    uint64 // ticks while the CPU was halted
 	cut     uint64 // samples whose callers were left out, to bound memory
-	spent   time.Duration
+	regions map[*jit.Record]frame
 
 	pcs []uint64
 	key []byte
@@ -150,7 +149,6 @@ func (p *Profiler) sample() {
 	if n == 0 {
 		return
 	}
-	began := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.cpu.Halted || p.cpu.Waiting() {
@@ -158,9 +156,8 @@ func (p *Profiler) sample() {
 		return
 	}
 	p.take(n)
-	p.spent += time.Since(began)
-	if p.OnSample != nil {
-		p.OnSample(n)
+	if p.jit != nil && p.cpu.Translated() {
+		p.jit.Sampled(n)
 	}
 }
 
@@ -264,14 +261,7 @@ func (p *Profiler) stack(t *task) {
 			p.push(p.kernelFrame(pc))
 		}
 	default:
-		name := "[16-bit code]"
-		switch {
-		case wide && c.EFER&x86.EFERLMA != 0:
-			name = "[boot code]"
-		case c.CR0&x86.CR0PE != 0 && c.Seg[x86.CS].Attr&x86.SegD != 0:
-			name = "[32-bit code]"
-		}
-		p.push(frame{p.named(name), c.RIP + c.CodeBase()})
+		p.push(p.bootFrame())
 	}
 	if user.ok {
 		depth := len(p.pcs)
@@ -280,6 +270,31 @@ func (p *Profiler) stack(t *task) {
 			p.push(p.userFrame(k, t, pc))
 		}
 	}
+}
+
+// here is the frame of the code at RIP.
+func (p *Profiler) here(t *task) frame {
+	c, k := p.cpu, p.kernel
+	switch {
+	case c.CPL == 3 && c.CR0&x86.CR0PG != 0:
+		return p.userFrame(k, t, c.RIP+c.CodeBase())
+	case c.CPL == 0 && k != nil && c.Seg[x86.CS].Attr&x86.SegL != 0 && kernelHalf(c.RIP):
+		return p.kernelFrame(c.RIP)
+	}
+	return p.bootFrame()
+}
+
+// bootFrame is the frame of code that is neither a kernel's nor a program's.
+func (p *Profiler) bootFrame() frame {
+	c := p.cpu
+	name := "[16-bit code]"
+	switch {
+	case c.Seg[x86.CS].Attr&x86.SegL != 0 && c.EFER&x86.EFERLMA != 0:
+		name = "[boot code]"
+	case c.CR0&x86.CR0PE != 0 && c.Seg[x86.CS].Attr&x86.SegD != 0:
+		name = "[32-bit code]"
+	}
+	return frame{p.named(name), c.RIP + c.CodeBase()}
 }
 
 // push appends a frame to p.key.

@@ -86,14 +86,16 @@ func applyProfile(c *command, v string) error {
 type profiling struct {
 	prof  *guestprof.Profiler
 	files []*profileFile
+	hot   io.Writer // where -d hot goes, or nil
 	once  sync.Once
 	err   error
 }
 
 type profileFile struct {
-	name  string
-	tmp   *os.File
-	write func(io.Writer) error
+	name    string
+	tmp     *os.File
+	write   func(io.Writer) error
+	orderly bool // only where the machine has stopped
 }
 
 // openProfiles makes the files for the profiles, under other names until they are
@@ -119,49 +121,78 @@ func (c *command) openProfiles() (*profiling, error) {
 func (p *profiling) discard() {
 	p.once.Do(func() {
 		for _, f := range p.files {
-			f.tmp.Close()
-			os.Remove(f.tmp.Name())
+			f.discard()
 		}
 	})
 }
 
-// start begins to profile a machine.
+// hotRegions is how many regions -d hot prints.
+const hotRegions = 20
+
+// startProfiles begins to profile a machine.
 func (c *command) startProfiles(p *profiling, m *machine.Machine) error {
-	if len(c.profiles) == 0 {
+	hot := c.cfg.Trace&machine.TraceHot != 0
+	if len(c.profiles) == 0 && !hot {
 		return nil
 	}
 	var opt guestprof.Options
+	follow := hot
 	for _, a := range c.profiles {
-		if !a.translation {
+		if a.translation {
+			follow = true
+		} else {
 			opt = a.opt
 		}
 	}
+	if follow && m.JIT == nil {
+		return errors.New("-d hot and -profile kind=translation look at the translator; leave -accel interp out")
+	}
 	prof, err := guestprof.New(m.CPU, opt)
 	if err != nil {
-		return cause("-profile", "the symbols cannot be used", err)
+		return cause("-profile symbols="+opt.Symbols, "cannot be used", err)
 	}
 	p.prof = prof
+	if follow {
+		prof.Follow(m.JIT)
+	}
 	for i, a := range c.profiles {
-		if !a.translation {
-			p.files[i].write = prof.Write
+		if f := p.files[i]; a.translation {
+			f.write, f.orderly = prof.WriteTranslation, true
+		} else {
+			f.write = prof.Write
 		}
+	}
+	if hot {
+		p.hot = c.cfg.Host.Trace
 	}
 	prof.Start()
 	return nil
 }
 
 // finish writes the profiles. It may be called from any goroutine, and more than
-// once.
-func (p *profiling) finish() error {
+// once. What the translator did is written where the machine has stopped only.
+func (p *profiling) finish(stopped bool) error {
 	p.once.Do(func() {
 		if p.prof != nil {
 			p.prof.Stop()
 		}
 		for _, f := range p.files {
+			if f.write == nil || f.orderly && !stopped {
+				f.discard()
+				continue
+			}
 			p.err = errors.Join(p.err, f.finish())
+		}
+		if p.hot != nil && stopped {
+			p.prof.WriteHot(p.hot, hotRegions)
 		}
 	})
 	return p.err
+}
+
+func (f *profileFile) discard() {
+	f.tmp.Close()
+	os.Remove(f.tmp.Name())
 }
 
 func (f *profileFile) finish() error {

@@ -48,13 +48,13 @@ func (c *command) run(stderr io.Writer) (code int, err error) {
 		for s := range signals {
 			if n, ok := s.(syscall.Signal); ok && !ended.CompareAndSwap(0, int32(n)) {
 				chardev.RestoreTerminal()
-				profiles.finish()
+				profiles.finish(false)
 				os.Exit(128 + int(n))
 			}
 			quit()
 			time.AfterFunc(3*time.Second, func() {
 				chardev.RestoreTerminal()
-				profiles.finish()
+				profiles.finish(false)
 				os.Exit(128 + int(ended.Load()))
 			})
 		}
@@ -109,9 +109,9 @@ func (c *command) run(stderr io.Writer) (code int, err error) {
 	if err := c.startProfiles(profiles, m); err != nil {
 		return 0, err
 	}
-	defer profiles.finish() // whatever happens
+	defer profiles.finish(false) // whatever happens
 	exit, err := m.Run(ctx)
-	if e := profiles.finish(); err == nil {
+	if e := profiles.finish(true); err == nil {
 		err = e
 	}
 	if err != nil {
