@@ -268,6 +268,7 @@ usage: hotblock [options] [disk image]
        hotblock fetch [cloud|generic|PACKAGE [PATH]]
        hotblock bench [-quick] [-run REGEX] [options]
        hotblock strategies [-json]
+       hotblock flame [options] PROFILE > FLAME.svg
 
 With no options it boots Debian's cloud kernel to a shell; kernel and busybox
 come from Debian's archive through apt and are kept in the cache.
@@ -290,6 +291,8 @@ Subcommands:
                          bench -help lists the options
   strategies [-json]     list the strategies of the translator, which -jit
                          chooses and bench -strategies compares
+  flame [options] PROFILE
+                         draw a profile that -profile wrote as a flame graph
 
 Environment:
   HOTBLOCK_CACHE         directory of the cache (default: hotblock in the
