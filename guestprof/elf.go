@@ -242,7 +242,7 @@ func (e *elfInfo) symbols(syms, strs []byte) bool {
 		if bind := syms[4] >> 4; bind != 0 {
 			letter = 'T'
 		}
-		s.add(value, uint32(min(size, 1<<31)), letter, []byte(clean(append([]byte(nil), b[:n]...))))
+		s.add(value, uint32(min(size, 1<<31)), letter, cleaned(b[:n]))
 	}
 	if len(s.addr) == 0 {
 		return false

@@ -23,7 +23,9 @@ package guestprof
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
+	"slices"
 	"sort"
 )
 
@@ -43,7 +45,6 @@ type symtab struct {
 	name  []uint32 // where the name is in names; it ends at the next entry's
 	names []byte
 	order []uint32 // where sorting put the entries: indices into typ and name
-	by    map[string]uint64
 }
 
 // add adds a symbol; sorted has to be called after the last.
@@ -60,17 +61,15 @@ func (s *symtab) sorted() {
 	for i := range s.order {
 		s.order[i] = uint32(i)
 	}
-	sort.Stable(byAddr{s})
-}
-
-type byAddr struct{ *symtab }
-
-func (s byAddr) Len() int           { return len(s.addr) }
-func (s byAddr) Less(i, j int) bool { return s.addr[i] < s.addr[j] }
-func (s byAddr) Swap(i, j int) {
-	s.addr[i], s.addr[j] = s.addr[j], s.addr[i]
-	s.size[i], s.size[j] = s.size[j], s.size[i]
-	s.order[i], s.order[j] = s.order[j], s.order[i]
+	if slices.IsSorted(s.addr) {
+		return
+	}
+	slices.SortFunc(s.order, func(a, b uint32) int { return cmp.Or(cmp.Compare(s.addr[a], s.addr[b]), cmp.Compare(a, b)) })
+	addr, size := make([]uint64, len(s.addr)), make([]uint32, len(s.addr))
+	for i, n := range s.order {
+		addr[i], size[i] = s.addr[n], s.size[n]
+	}
+	s.addr, s.size = addr, size
 }
 
 func (s *symtab) nameOf(i int) string {
@@ -122,17 +121,16 @@ func (s *symtab) value(name string) (uint64, bool) {
 	if s == nil {
 		return 0, false
 	}
-	if s.by == nil {
-		s.by = map[string]uint64{}
-		for i := range s.addr {
-			n := s.nameOf(i)
-			if _, ok := s.by[n]; !ok {
-				s.by[n] = s.addr[i]
-			}
+	for i, n := range s.order {
+		end := uint32(len(s.names))
+		if int(n)+1 < len(s.name) {
+			end = s.name[n+1]
+		}
+		if int(end-s.name[n]) == len(name) && string(s.names[s.name[n]:end]) == name {
+			return s.addr[i], true
 		}
 	}
-	v, ok := s.by[name]
-	return v, ok
+	return 0, false
 }
 
 // findKallsyms looks for the tables in kernel memory, which begins at an address

@@ -147,11 +147,13 @@ func (v *view) str(va uint64, n int) string {
 }
 
 // clean makes a name fit to be printed.
-func clean(b []byte) string {
+func clean(b []byte) string { return string(cleaned(b)) }
+
+func cleaned(b []byte) []byte {
 	for i, c := range b {
 		if c < ' ' || c >= 0x7f {
 			b[i] = '?'
 		}
 	}
-	return string(b)
+	return b
 }

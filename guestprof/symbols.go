@@ -56,7 +56,6 @@ func readSymbols(name string) (*symtab, error) {
 // moved returns the table with its kernel addresses moved up by an offset.
 func (s *symtab) moved(by uint64) *symtab {
 	t := *s
-	t.by = nil
 	t.addr = make([]uint64, len(s.addr))
 	for i, a := range s.addr {
 		if kernelHalf(a) {
