@@ -116,15 +116,15 @@ func (p *Profiler) Profile() *profile.Profile {
 
 // put labels a sample.
 func (l *labels) put(s *profile.Sample, cpu uint32) {
-	s.Label = map[string][]string{"ring": {fmt.Sprintf("ring%d", l.cpl)}, "tier": {"interpreter"}}
+	s.Label = map[string][]string{"ring": {fmt.Sprintf("ring%d", l.cpl)}, "tier": {"interpreter"}, "vcpu": {fmt.Sprintf("cpu%d", cpu)}}
 	if l.native {
 		s.Label["tier"] = []string{"translated"}
 	}
-	s.NumLabel = map[string][]int64{"vcpu": {int64(cpu)}}
 	switch {
 	case l.known:
+		// A number that is zero, as that of the idle task is, is not in the file.
 		s.Label["comm"] = []string{l.comm}
-		s.NumLabel["pid"], s.NumLabel["tid"] = []int64{int64(l.tgid)}, []int64{int64(l.pid)}
+		s.NumLabel = map[string][]int64{"pid": {int64(l.tgid)}, "tid": {int64(l.pid)}}
 	case l.cr3 != 0:
 		s.Label["cr3"] = []string{fmt.Sprintf("%#x", l.cr3)}
 	}
