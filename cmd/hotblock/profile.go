@@ -53,6 +53,9 @@ func applyProfile(c *command, v string) error {
 			}
 			a.opt.Hz = n
 		case "symbols":
+			if _, err := os.Stat(kv.val); err != nil {
+				return cause("symbols="+kv.val, "cannot be read", err)
+			}
 			a.opt.Symbols = kv.val
 		case "binaries":
 			st, err := os.Stat(kv.val)
