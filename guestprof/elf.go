@@ -268,7 +268,9 @@ func (p *Profiler) readFile(k *kernel, f *file) {
 	if e != nil {
 		f.loads, f.img.id = e.loads, e.id
 		f.img.setRange(e.loads)
-		f.img.syms = e.syms
+		if e.syms != nil {
+			f.img.syms = p.keep(e.syms)
+		}
 	}
 	if h := p.hostBinary(f.path, f.img.id); h != nil && (e == nil || !e.all) {
 		if f.loads == nil {
@@ -276,7 +278,7 @@ func (p *Profiler) readFile(k *kernel, f *file) {
 			f.img.setRange(h.loads)
 		}
 		if h.syms != nil {
-			f.img.syms = h.syms
+			f.img.syms = p.keep(h.syms)
 		}
 		f.read = true
 		return

@@ -34,7 +34,10 @@ const (
 	maxSymName   = 512
 	tokenDigits  = "0\x001\x002\x003\x004\x005\x006\x007\x008\x009\x00"
 	markerStep   = 256
-	maxNamesSize = 64 << 20
+	maxNamesSize = 16 << 20
+	// searchWork bounds a search, in steps of some nanoseconds: a hostile guest can
+	// make memory that looks like the tables nearly everywhere.
+	searchWork = 1 << 26
 )
 
 // symtab is a table of symbols that can be looked up by address and by name.
@@ -136,12 +139,18 @@ func (s *symtab) value(name string) (uint64, bool) {
 // findKallsyms looks for the tables in kernel memory, which begins at an address
 // that is a multiple of 8. It returns nil where there are none.
 func findKallsyms(b []byte) *symtab {
+	work := searchWork
+	return searchKallsyms(b, &work)
+}
+
+// searchKallsyms is findKallsyms with what is left of the work.
+func searchKallsyms(b []byte, work *int) *symtab {
 	for pos, tries := 0, 0; tries < 64; tries++ {
 		i := bytes.Index(b[pos:], []byte(tokenDigits))
 		if i < 0 {
 			return nil
 		}
-		if s := kallsymsAt(b, pos+i); s != nil {
+		if s := kallsymsAt(b, pos+i, work); s != nil {
 			return s
 		}
 		pos += i + 1
@@ -152,7 +161,7 @@ func findKallsyms(b []byte) *symtab {
 func align8(n int) int { return (n + 7) &^ 7 }
 
 // kallsymsAt tries a token table with token '0' at offset zero.
-func kallsymsAt(b []byte, zero int) *symtab {
+func kallsymsAt(b []byte, zero int, work *int) *symtab {
 	le := binary.LittleEndian
 	var pos [257]int
 	p := zero
@@ -190,7 +199,8 @@ func kallsymsAt(b []byte, zero int) *symtab {
 	}
 	// The markers: going back, a descending run that ends with zero.
 	n := 0
-	for at := start&^3 - 4; at >= 8 && at > start-maxNamesSize; at -= 4 {
+	for at := start&^3 - 4; at >= 8 && at > start-maxNamesSize && *work > 0; at -= 4 {
+		*work--
 		v := le.Uint32(b[at:])
 		next := le.Uint32(b[at+4:])
 		if n > 0 && v < next && next-v >= markerStep*2 && next-v <= markerStep*(maxSymName+2) {
@@ -199,7 +209,7 @@ func kallsymsAt(b []byte, zero int) *symtab {
 			n = 1
 		}
 		if v == 0 && n >= 2 && at%8 == 0 {
-			if s := namesBefore(b, at, n, &tokens, index+512); s != nil {
+			if s := namesBefore(b, at, n, &tokens, index+512, work); s != nil {
 				return s
 			}
 		}
@@ -209,20 +219,22 @@ func kallsymsAt(b []byte, zero int) *symtab {
 
 // namesBefore tries markers at an offset, n or one less of them. after is the end
 // of token_index.
-func namesBefore(b []byte, markers, n int, tokens *[256][]byte, after int) *symtab {
+func namesBefore(b []byte, markers, n int, tokens *[256][]byte, after int, work *int) *symtab {
 	le := binary.LittleEndian
 	marker := func(i int) int { return int(le.Uint32(b[markers+4*i:])) }
 	for try := 0; try < 2 && n >= 2; try, n = try+1, n-1 {
 		last := marker(n - 1)
 		lo := max(16, markers-last-markerStep*(maxSymName+2)-8)
 	next:
-		for names := (markers - last) &^ 7; names >= lo; names -= 8 {
+		for names := (markers - last) &^ 7; names >= lo && *work > 0; names -= 8 {
+			*work--
 			num := int(le.Uint32(b[names-8:]))
 			if num <= (n-1)*markerStep || num > n*markerStep || le.Uint32(b[names-4:]) != 0 {
 				continue
 			}
 			at := names
 			for i := range num {
+				*work--
 				if i%markerStep == 0 && at-names != marker(i/markerStep) {
 					continue next
 				}
@@ -311,7 +323,9 @@ func readSyms(b []byte, names, num, offsets int, tokens *[256][]byte) *symtab {
 				name[k] = '?'
 			}
 		}
-		s.add(address(i), 0, name[0], name[1:])
+		if s.add(address(i), 0, name[0], name[1:]); len(s.names) > maxStrings {
+			return nil
+		}
 	}
 	s.sorted()
 	return s

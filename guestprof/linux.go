@@ -31,6 +31,8 @@ type kernel struct {
 
 	current uint64 // per-CPU address of the current task's pointer
 	lay     layout
+	vmemmap uint64 // address of the variable with the address of all page structures
+	modHead uint64 // and of the list of modules
 	modules []*module
 	modWait int
 }
@@ -63,11 +65,12 @@ func (k *kernel) findKernel(v *view, given *symtab) {
 		}
 		lo -= step
 	}
+	work := searchWork
 	for _, part := range k.parts(v, lo) {
 		if given != nil {
 			break
 		}
-		if s := findKallsyms(part); s != nil {
+		if s := searchKallsyms(part, &work); s != nil {
 			if _, ok := s.value("_text"); ok {
 				k.syms = s
 				break
@@ -207,6 +210,8 @@ func (k *kernel) findLayout() {
 	l.ksSyms, l.ksNum, l.ksStr, l.ksTyp = t.member("mod_kallsyms", "symtab"), t.member("mod_kallsyms", "num_symtab"), t.member("mod_kallsyms", "strtab"), t.member("mod_kallsyms", "typetab")
 	arch := t.member("module", "arch")
 	l.modORC, l.modORCIP, l.modORCNum = t.in(arch, "orc_unwind"), t.in(arch, "orc_unwind_ip"), t.in(arch, "num_orcs")
+	k.vmemmap, _ = k.syms.value("vmemmap_base")
+	k.modHead, _ = k.syms.value("modules")
 	if a, ok := k.syms.value("current_task"); ok {
 		k.current = a
 	} else if a, ok := k.syms.value("pcpu_hot"); ok {
@@ -358,7 +363,7 @@ func (p *Profiler) file(k *kernel, at uint64) *file {
 		if len(p.files) >= maxFiles {
 			return nil
 		}
-		f = &file{inode: inode, path: path, img: p.newImage(path)}
+		f = &file{inode: inode, path: path, img: &image{name: path}}
 		f.img.file = f
 		p.files[key] = f
 	}
@@ -386,7 +391,7 @@ func (k *kernel) path(v *view, dentry uint64) string {
 		dentry = parent
 	}
 	var b strings.Builder
-	for i := len(parts) - 1; i >= 0; i-- {
+	for i := len(parts) - 1; i >= 0 && b.Len() < 4096; i-- {
 		b.WriteString("/" + parts[i])
 	}
 	return b.String()
@@ -405,11 +410,10 @@ type cachedFile struct {
 // cached returns the contents of an inode as far as they are in memory.
 func (k *kernel) cached(v *view, inode uint64) *cachedFile {
 	l := &k.lay
-	base, ok := k.syms.value("vmemmap_base")
-	if !ok || !l.pages.ok || !l.nodeSlots.ok || !l.nodeShift.ok || l.pageStruct == 0 {
+	if k.vmemmap == 0 || !l.pages.ok || !l.nodeSlots.ok || !l.nodeShift.ok || l.pageStruct == 0 {
 		return nil
 	}
-	memmap, ok1 := v.u64(base)
+	memmap, ok1 := v.u64(k.vmemmap)
 	mapping, ok2 := v.u64(inode + l.inodeMapping.off)
 	size, ok3 := v.u64(inode + l.inodeSize.off)
 	if !ok1 || !ok2 || !ok3 || !kernelHalf(mapping) || int64(size) < 0 {
@@ -511,8 +515,8 @@ func (p *Profiler) module(k *kernel, addr uint64) *module {
 // readModules brings the list of modules up to date.
 func (p *Profiler) readModules(k *kernel) {
 	v, l := &p.view, &k.lay
-	head, ok := k.syms.value("modules")
-	if !ok || !l.modList.ok || !l.modName.ok || !l.modBase.ok || !l.modSize.ok {
+	head := k.modHead
+	if head == 0 || !l.modList.ok || !l.modName.ok || !l.modBase.ok || !l.modSize.ok {
 		return
 	}
 	was := k.modules
@@ -533,9 +537,9 @@ func (p *Profiler) readModules(k *kernel) {
 			}
 		}
 		if mod == nil && kernelHalf(base) && base+uint64(size) > base {
-			mod = &module{base: base, size: uint64(size), img: p.newImage(name)}
+			mod = &module{base: base, size: uint64(size), img: &image{name: name}}
 			mod.img.lo, mod.img.hi = base, base+uint64(size)
-			mod.img.syms = k.moduleSymbols(v, m, mod)
+			mod.img.syms = p.keep(k.moduleSymbols(v, m, mod))
 			mod.orc = k.moduleORC(v, m, mod)
 		}
 		if mod != nil {
@@ -593,10 +597,4 @@ type image struct {
 	syms   *symtab
 	lo, hi uint64 // addresses of its code, as symbols have them
 	file   *file
-}
-
-func (p *Profiler) newImage(name string) *image {
-	m := &image{name: name}
-	p.images = append(p.images, m)
-	return m
 }

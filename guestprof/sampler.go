@@ -39,9 +39,10 @@ type Profiler struct {
 	mu      sync.Mutex
 	view    view
 	kernel  *kernel
-	images  []*image
 	files   map[fileKey]*file
 	maps    map[mapKey]vma
+	kernels int // that there have been
+	memory  int // bytes of symbols that are kept
 	frames  map[frame]uint32
 	byID    []frame
 	labels  map[labels]uint32
@@ -85,6 +86,8 @@ const (
 	maxSamples = 1 << 20
 	maxLabels  = 1 << 16
 	maxMaps    = 1 << 16
+	maxKernels = 1000      // that are looked for
+	maxMemory  = 512 << 20 // bytes of symbols
 )
 
 // New makes a profiler of a CPU, which must not run yet. Its errors are those of
@@ -217,7 +220,11 @@ func (p *Profiler) followKernel() {
 		lstar = 0
 	}
 	if k == nil && (lstar != 0 || kernelHalf(c.RIP)) || k != nil && k.lstar != 0 && k.lstar != lstar && (lstar != 0 || kernelHalf(c.RIP)) {
-		k = &kernel{img: p.newImage("[kernel.kallsyms]")}
+		if p.kernels++; k != nil {
+			// Only the names are needed any more.
+			k.btf, k.orc, k.modules = nil, nil, nil
+		}
+		k = &kernel{img: &image{name: "[kernel.kallsyms]"}}
 		p.kernel = k
 		clear(p.maps)
 	}
@@ -225,11 +232,26 @@ func (p *Profiler) followKernel() {
 		return
 	}
 	k.lstar = lstar
-	if k.wait--; k.wait < 0 && k.tries < 12 {
+	if k.wait--; k.wait < 0 && k.tries < 12 && p.kernels <= maxKernels {
 		k.tries++
 		k.wait = 8 << k.tries
 		k.findKernel(&p.view, p.given)
+		k.syms = p.keep(k.syms)
+		k.img.syms = k.syms
 	}
+}
+
+// keep returns symbols that are to be kept, or nil where there are too many.
+func (p *Profiler) keep(s *symtab) *symtab {
+	if s == nil {
+		return nil
+	}
+	n := len(s.names) + len(s.addr)*21
+	if p.memory+n > maxMemory {
+		return nil
+	}
+	p.memory += n
+	return s
 }
 
 // currentTask is who runs on the CPU.
@@ -318,7 +340,7 @@ func (p *Profiler) intern(f frame) uint32 {
 func (p *Profiler) named(name string) *image {
 	m := p.special[name]
 	if m == nil {
-		m = p.newImage(name)
+		m = &image{name: name}
 		p.special[name] = m
 	}
 	return m
@@ -391,7 +413,7 @@ func (p *Profiler) vdso(k *kernel, m *vma, pc uint64) (frame, bool) {
 			return copied(&p.view, m.start+off, n)
 		})
 		if e != nil {
-			img.syms, img.id = e.syms, e.id
+			img.syms, img.id = p.keep(e.syms), e.id
 			img.setRange(e.loads)
 		}
 	}

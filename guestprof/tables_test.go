@@ -477,3 +477,22 @@ func FuzzELF(f *testing.F) {
 		}
 	})
 }
+
+// TestSearchIsBounded searches memory that looks like the tables everywhere.
+func TestSearchIsBounded(t *testing.T) {
+	b := makeKallsyms(kallsymsLayouts[0])
+	start := strings.Index(string(b), tokenDigits) - 1000
+	fake := make([]byte, 8<<20)
+	for i := 0; i < len(fake); i += 16 {
+		le.PutUint32(fake[i+4:], 0x20000)
+		le.PutUint32(fake[i+8:], 0x300)
+	}
+	b = append(fake, b[start&^7:]...)
+	work := 1 << 20
+	if searchKallsyms(b, &work) != nil {
+		t.Error("something was found")
+	}
+	if work > 0 || work < -1<<20 {
+		t.Errorf("the search ended with %d steps to go", work)
+	}
+}
