@@ -18,12 +18,13 @@ const (
 
 // kernel is a Linux kernel that runs in the guest.
 type kernel struct {
-	lstar uint64 // where its system calls enter
-	img   *image
-	syms  *symtab
-	btf   *btf
-	orc   *orcTable
-	ready bool // the search is over
+	lstar  uint64 // where its system calls enter
+	anchor uint64 // an address of its code
+	img    *image
+	syms   *symtab
+	btf    *btf
+	orc    *orcTable
+	ready  bool // the search is over
 
 	text, etext uint64
 	tries       int // to find it
@@ -55,10 +56,10 @@ type layout struct {
 	modORC, modORCIP, modORCNum              field
 }
 
-// findKernel looks for the kernel whose system calls enter at lstar.
+// findKernel looks for the kernel that has code at k.anchor.
 func (k *kernel) findKernel(v *view, given *symtab) {
 	const step = 2 << 20
-	lo := k.lstar &^ (step - 1)
+	lo := k.anchor &^ (step - 1)
 	for n := 0; n < maxImage/step; n++ {
 		if b, _ := v.span(lo - step); b == nil {
 			break
@@ -77,7 +78,7 @@ func (k *kernel) findKernel(v *view, given *symtab) {
 			}
 		}
 	}
-	if k.syms == nil && given != nil {
+	if k.syms == nil && given != nil && k.lstar != 0 {
 		k.syms = given
 		if entry, ok := given.value("entry_SYSCALL_64"); ok && entry != k.lstar {
 			k.syms = given.moved(k.lstar - entry)
@@ -94,16 +95,22 @@ func (k *kernel) findKernel(v *view, given *symtab) {
 	if a, b, ok := k.bounds("__start_BTF", "__stop_BTF", maxBTF); ok {
 		k.btf = parseBTF(contiguous(v, a, b-a))
 	}
-	if a, b, ok := k.bounds("__start_orc_unwind_ip", "__stop_orc_unwind_ip", maxORC); ok {
-		if c, d, ok := k.bounds("__start_orc_unwind", "__stop_orc_unwind", maxORC); ok {
-			end := k.etext
-			if e, ok := k.syms.value("_einittext"); ok {
-				end = max(end, e)
-			}
-			k.orc = newORC(copied(v, a, b-a), copied(v, c, d-c), a, end, k.btf)
-		}
-	}
+	k.findORC(v)
 	k.findLayout()
+}
+
+// findORC copies the unwind tables.
+func (k *kernel) findORC(v *view) {
+	a, b, ok1 := k.bounds("__start_orc_unwind_ip", "__stop_orc_unwind_ip", maxORC)
+	c, d, ok2 := k.bounds("__start_orc_unwind", "__stop_orc_unwind", maxORC)
+	if !ok1 || !ok2 {
+		return
+	}
+	end := k.etext
+	if e, ok := k.syms.value("_einittext"); ok {
+		end = max(end, e)
+	}
+	k.orc = newORC(copied(v, a, b-a), copied(v, c, d-c), a, end, k.btf)
 }
 
 // parts returns the memory from lo on, as long as it is mapped, in pieces that are
@@ -127,7 +134,7 @@ func (k *kernel) parts(v *view, lo uint64) (parts [][]byte) {
 			}
 			flush()
 			va += pageSize
-			if va > k.lstar+maxImage/4 {
+			if va > k.anchor+maxImage/4 {
 				break
 			}
 			continue

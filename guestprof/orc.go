@@ -64,6 +64,11 @@ func newORC(ips, entries []byte, base, end uint64, t *btf) *orcTable {
 	if f := t.member("orc_entry", "end"); f.ok {
 		o.old, o.endBit = true, f.bit%16
 	}
+	for i := 1; i < n; i++ {
+		if o.ip(i) < o.ip(i-1) {
+			return nil
+		}
+	}
 	return o
 }
 

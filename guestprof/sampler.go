@@ -228,18 +228,33 @@ func (p *Profiler) followKernel() {
 		p.kernel = k
 		clear(p.maps)
 	}
-	if k == nil || k.ready || lstar == 0 || k.lstar != 0 && k.lstar != lstar {
+	if k == nil {
 		return
 	}
-	k.lstar = lstar
+	if k.lstar == 0 && lstar != 0 {
+		k.lstar, k.anchor = lstar, lstar
+		if k.ready && k.orc == nil {
+			k.findORC(&p.view) // old kernels sort the tables at boot
+		}
+	}
+	if !k.ready && k.lstar == 0 && c.CPL == 0 && c.RIP >= kernelText {
+		k.anchor = c.RIP
+	}
+	if k.ready || k.anchor == 0 {
+		return
+	}
 	if k.wait--; k.wait < 0 && k.tries < 12 && p.kernels <= maxKernels {
 		k.tries++
 		k.wait = 8 << k.tries
-		k.findKernel(&p.view, p.given)
-		k.syms = p.keep(k.syms)
-		k.img.syms = k.syms
+		if k.findKernel(&p.view, p.given); k.ready {
+			k.syms = p.keep(k.syms)
+			k.img.syms = k.syms
+		}
 	}
 }
+
+// kernelText is the least address of kernel code (Documentation/arch/x86/x86_64/mm.rst).
+const kernelText = 0xffffffff80000000
 
 // keep returns symbols that are to be kept, or nil where there are too many.
 func (p *Profiler) keep(s *symtab) *symtab {

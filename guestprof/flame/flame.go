@@ -66,7 +66,7 @@ const (
 	row      = 17  // height of a box in pixels, with the gap
 	margin   = 10  // around the drawing
 	head     = 46  // of the title and the legend
-	minWidth = 0.3 // of a box in pixels
+	minWidth = 0.5 // of a box in pixels
 	letter   = 6.6 // width of a letter of the font
 )
 
