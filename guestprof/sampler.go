@@ -159,6 +159,7 @@ func (p *Profiler) sample() {
 		return
 	}
 	p.take(n)
+	p.ticks.Store(0) // those of this function are not the guest's
 	if p.jit != nil && p.cpu.Translated() {
 		p.jit.Sampled(n)
 	}

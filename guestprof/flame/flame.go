@@ -66,7 +66,7 @@ const (
 	row      = 17  // height of a box in pixels, with the gap
 	margin   = 10  // around the drawing
 	head     = 46  // of the title and the legend
-	minWidth = 0.5 // of a box in pixels
+	minWidth = 0.7 // of a box in pixels
 	letter   = 6.6 // width of a letter of the font
 )
 
@@ -191,7 +191,7 @@ func (d *drawing) draw(n *node, x float64, level int) {
 	width := float64(n.value) * d.scale
 	y := d.bottom - (level+1)*row
 	name := html.EscapeString(n.name)
-	fmt.Fprintf(d.w, "<g><title>%s: %s, %.2f%%</title><rect x=\"%.1f\" y=\"%d\" width=\"%.1f\" height=\"%d\" rx=\"1\" fill=\"%s\"/>",
+	fmt.Fprintf(d.w, "<g><title>%s: %s, %.2f%%</title><rect x=\"%.1f\" y=\"%d\" width=\"%.1f\" height=\"%d\" fill=\"%s\"/>",
 		name, d.amount(n.value), 100*float64(n.value)/float64(d.total), x, y, max(width-0.5, 0.2), row-1, colour(n.class, n.name))
 	if room := int((width - 6) / letter); room >= 3 {
 		text := n.name
