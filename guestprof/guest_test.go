@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/pprof/profile"
 
+	"hotblock/boot/fetch/fetchtest"
 	"hotblock/internal/guesttest"
 	"hotblock/jit"
 )
@@ -20,10 +21,10 @@ import (
 const bootTime = 5 * time.Minute
 
 // spin compiles testdata/spin for the guest.
-func spin(t *testing.T) []byte {
+func spin(t *testing.T, flags string) []byte {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "spin")
-	cmd := exec.Command("go", "build", "-o", path, "./testdata/spin")
+	cmd := exec.Command("go", "build", "-ldflags", flags, "-o", path, "./testdata/spin")
 	cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH=amd64", "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -33,6 +34,80 @@ func spin(t *testing.T) []byte {
 		t.Fatal(err)
 	}
 	return b
+}
+
+// raid6 is a module of the kernel's that is busy while it is loaded: it measures
+// which of its functions is the fastest.
+func raid6(t *testing.T) []byte {
+	t.Helper()
+	pkg := strings.Replace(filepath.Base(fetchtest.Kernel(t, "cloud")), "vmlinuz-", "linux-image-", 1)
+	b, err := os.ReadFile(fetchtest.File(t, pkg, "lib/modules/*/kernel/lib/raid6/raid6_pq.ko"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestGivenSymbols profiles with a System.map, of a kernel at another address, and
+// with the symbols of a program that has none in the guest.
+func TestGivenSymbols(t *testing.T) {
+	engine := "interp"
+	if jit.Available() {
+		engine = "jit"
+	}
+	const id = "-B 0x0123456789abcdef0123456789abcdef01234567"
+	boot := func(opt Options, commands ...string) *Profiler {
+		g := guesttest.Prepare(t, guesttest.Debian(t, "cloud", engine, map[string][]byte{"bin/spin": spin(t, "-s "+id)}))
+		p, err := New(g.M.CPU, opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Start()
+		g.Run()
+		g.Expect(guesttest.Prompt, bootTime)
+		for _, c := range commands {
+			if _, status := g.Shell(c, bootTime); status != 0 {
+				t.Fatalf("%s: %d", c, status)
+			}
+		}
+		g.Send("poweroff -f\n")
+		g.Wait(time.Minute)
+		p.Stop()
+		return p
+	}
+	dir := t.TempDir()
+	s := boot(Options{}).kernel.syms
+	var b bytes.Buffer
+	for i, a := range s.addr {
+		if kernelHalf(a) {
+			a -= 0x3000000
+		}
+		fmt.Fprintf(&b, "%016x %c %s\n", a, s.typ[s.order[i]], s.nameOf(i))
+	}
+	mapFile := filepath.Join(dir, "System.map")
+	if err := os.WriteFile(mapFile, b.Bytes(), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "spin"), spin(t, id), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	p := boot(Options{Symbols: mapFile, Binaries: dir}, "spin")
+	for i, a := range p.kernel.syms.addr {
+		if a != s.addr[i] {
+			t.Fatalf("%s is at %#x, should be at %#x", s.nameOf(i), a, s.addr[i])
+		}
+	}
+	checkStacks(t, parsed(t, p.Profile()), engine)
+
+	for name, text := range map[string]string{"text": "what is this\n", "empty": "", "elf": "\x7fELF\x02\x01"} {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := readSymbols(path); err == nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }
 
 // parsed writes a profile, reads it again, and checks it.
@@ -77,7 +152,7 @@ func TestDebian(t *testing.T) {
 			if engine == "jit" && !jit.Available() {
 				t.Skip("this host cannot run translated code")
 			}
-			g := guesttest.Prepare(t, guesttest.Debian(t, "cloud", engine, map[string][]byte{"bin/spin": spin(t)}))
+			g := guesttest.Prepare(t, guesttest.Debian(t, "cloud", engine, map[string][]byte{"bin/spin": spin(t, ""), "raid6_pq.ko": raid6(t)}))
 			p, err := New(g.M.CPU, Options{})
 			if err != nil {
 				t.Fatal(err)
@@ -92,13 +167,18 @@ func TestDebian(t *testing.T) {
 			if out, status := g.Shell("spin", bootTime); status != 0 || out != "spun\n" {
 				t.Fatalf("spin: %d, %q", status, out)
 			}
+			if _, status := g.Shell("insmod /raid6_pq.ko", bootTime); status != 0 {
+				t.Fatalf("insmod: %d", status)
+			}
 			sum, _ := g.Shell("grep -v '\\[' /proc/kallsyms | md5sum", bootTime)
 			g.Send("poweroff -f\n")
 			g.Wait(time.Minute)
 			p.Stop()
 
 			checkKallsyms(t, p, strings.Fields(sum))
-			checkStacks(t, parsed(t, p.Profile()), engine)
+			prof := parsed(t, p.Profile())
+			checkStacks(t, prof, engine)
+			checkModule(t, prof)
 			if engine == "jit" {
 				checkTranslation(t, p, parsed(t, p.TranslationProfile()))
 			}
@@ -181,6 +261,25 @@ func checkStacks(t *testing.T, p *profile.Profile, engine string) {
 	}
 	if (translated > 0) != (engine == "jit") {
 		t.Errorf("%d samples in translated code", translated)
+	}
+}
+
+// checkModule looks for the module.
+func checkModule(t *testing.T, p *profile.Profile) {
+	var in, named, rooted int64
+	for _, s := range p.Sample {
+		if l := s.Location[0]; l.Mapping.File == "[raid6_pq]" {
+			in += s.Value[0]
+			if strings.HasPrefix(l.Line[0].Function.Name, "raid6_") {
+				named += s.Value[0]
+			}
+			if index(stackOf(s), "do_init_module") > 0 {
+				rooted += s.Value[0]
+			}
+		}
+	}
+	if in == 0 || named < in*9/10 || rooted < in*9/10 {
+		t.Errorf("%d samples in raid6_pq, %d with its names, %d below do_init_module", in, named, rooted)
 	}
 }
 

@@ -51,7 +51,7 @@ type layout struct {
 	pageStruct                               uint64
 	dentryName, dentryParent                 field
 	modList, modName                         field
-	modBase, modSize                         field // of its code
+	modBase, modSize, initBase, initSize     field // of its code, and of that for its start
 	modKallsyms, ksSyms, ksNum, ksStr, ksTyp field
 	modORC, modORCIP, modORCNum              field
 }
@@ -205,14 +205,19 @@ func (k *kernel) findLayout() {
 	l.pageStruct = t.sizeOf("page")
 	l.dentryName, l.dentryParent = t.in(t.member("dentry", "d_name"), "name"), t.member("dentry", "d_parent")
 	l.modList, l.modName = t.member("module", "list"), t.member("module", "name")
-	code := t.member("module", "core_layout") // up to 6.3
+	code, start := t.member("module", "core_layout"), t.member("module", "init_layout") // up to 6.3
 	if !code.ok {
 		code = t.member("module", "mem")
-		if elem, _, ok := t.array(code.typ); ok {
-			code.typ = elem // of which the first is code
+		if elem, n, ok := t.array(code.typ); ok {
+			// An array by kind of memory: the first is code, the fifth that for the start.
+			code.typ = elem
+			start = code
+			start.off += 4 * t.sizeOfType(elem)
+			start.ok = n > 4
 		}
 	}
 	l.modBase, l.modSize = t.in(code, "base"), t.in(code, "size")
+	l.initBase, l.initSize = t.in(start, "base"), t.in(start, "size")
 	l.modKallsyms = t.member("module", "kallsyms")
 	l.ksSyms, l.ksNum, l.ksStr, l.ksTyp = t.member("mod_kallsyms", "symtab"), t.member("mod_kallsyms", "num_symtab"), t.member("mod_kallsyms", "strtab"), t.member("mod_kallsyms", "typetab")
 	arch := t.member("module", "arch")
@@ -494,25 +499,32 @@ func (c *cachedFile) readAt(off, size uint64) []byte {
 
 // module is a loaded kernel module.
 type module struct {
-	base, size uint64
-	img        *image
-	orc        *orcTable
+	base, size         uint64
+	initBase, initSize uint64 // its code that is thrown away when it has started
+	img                *image
+	orc                *orcTable
 }
+
+func (m *module) holds(addr uint64) bool { return addr-m.base < m.size || addr-m.initBase < m.initSize }
 
 // module returns the module with code at an address, or nil.
 func (p *Profiler) module(k *kernel, addr uint64) *module {
-	for _, m := range k.modules {
-		if addr-m.base < m.size {
-			return m
-		}
+	if m := k.moduleAt(addr); m != nil {
+		return m
 	}
 	if k.modWait--; k.modWait >= 0 {
 		return nil
 	}
 	k.modWait = 100
 	p.readModules(k)
+	return k.moduleAt(addr)
+}
+
+// moduleAt looks for a module among those that are known, the newest first, as an
+// older one's initial code may be gone.
+func (k *kernel) moduleAt(addr uint64) *module {
 	for _, m := range k.modules {
-		if addr-m.base < m.size {
+		if m.holds(addr) {
 			return m
 		}
 	}
@@ -545,6 +557,11 @@ func (p *Profiler) readModules(k *kernel) {
 		}
 		if mod == nil && kernelHalf(base) && base+uint64(size) > base {
 			mod = &module{base: base, size: uint64(size), img: &image{name: name}}
+			initBase, ok1 := v.u64(m + l.initBase.off)
+			initSize, ok2 := v.u32(m + l.initSize.off)
+			if l.initBase.ok && l.initSize.ok && ok1 && ok2 && kernelHalf(initBase) && initBase+uint64(initSize) > initBase {
+				mod.initBase, mod.initSize = initBase, uint64(initSize)
+			}
 			mod.img.lo, mod.img.hi = base, base+uint64(size)
 			mod.img.syms = p.keep(k.moduleSymbols(v, m, mod))
 			mod.orc = k.moduleORC(v, m, mod)
@@ -572,7 +589,7 @@ func (k *kernel) moduleSymbols(v *view, m uint64, mod *module) *symtab {
 	s := &symtab{}
 	for ; len(b) >= elfSymSize; b = b[elfSymSize:] {
 		value := binary.LittleEndian.Uint64(b[8:])
-		if value-mod.base >= mod.size {
+		if !mod.holds(value) {
 			continue
 		}
 		if name := v.str(strs+uint64(binary.LittleEndian.Uint32(b)), maxSymName); name != "" {
@@ -594,7 +611,7 @@ func (k *kernel) moduleORC(v *view, m uint64, mod *module) *orcTable {
 	if !ok || n == 0 || n > 1<<18 {
 		return nil
 	}
-	return newORC(copied(v, ips, uint64(n)*4), copied(v, orc, uint64(n)*orcSize), ips, mod.base+mod.size, k.btf)
+	return newORC(copied(v, ips, uint64(n)*4), copied(v, orc, uint64(n)*orcSize), ips, max(mod.base+mod.size, mod.initBase+mod.initSize), k.btf)
 }
 
 // image is a file with code, as the profile has it.
