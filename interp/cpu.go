@@ -46,6 +46,7 @@ const (
 	reqStop       // leave Run
 	reqFlush      // the layout of memory changed: drop all translations
 	reqInvalidate // drop the code pages in the invalidation list
+	reqSample     // call OnSample
 )
 
 // CPU is one processor run by the interpreter. Its exported methods are for the
@@ -92,6 +93,9 @@ type CPU struct {
 	FERR func()
 	// OnTSCChange, where set, is told when the guest moves its TSC.
 	OnTSCChange func()
+	// OnSample, where set, is called at the first block boundary after a call of
+	// RequestSample. It must change nothing of the CPU.
+	OnSample func()
 	// ID is the initial APIC ID, NumCPUs the number of processors.
 	ID, NumCPUs uint32
 	Log         *Log
@@ -104,6 +108,7 @@ type CPU struct {
 	hotAt   uint64 // times a block is entered before it is translated
 	// For translated code: whether an interrupt waits for IF.
 	intWaiting *uint32
+	translated bool       // the last that ran was translated code
 	rehearsal  *Rehearsal // while one goes on
 	stats      Stats
 	stepping   bool   // run string instructions one iteration at a time
@@ -334,6 +339,7 @@ func (c *CPU) guarded(what int) (leave bool) {
 
 func (c *CPU) runBlocks() {
 	for {
+		c.translated = false
 		if c.dbActive || c.limited && c.nearLimit() {
 			c.step()
 		} else {
@@ -395,6 +401,9 @@ func (c *CPU) takeTraps() {
 // taken now. It reports whether Run should return.
 func (c *CPU) service() bool {
 	req := c.pending.Swap(0)
+	if req&reqSample != 0 && c.OnSample != nil {
+		c.OnSample()
+	}
 	c.recheck = false
 	*c.intWaiting = 0
 	if c.Int != nil && c.Int.HasInterrupt() {

@@ -454,6 +454,7 @@ func (c *CPU) heated(o *Op) *Op {
 	o.variant = v
 	o.fn = opNative
 	c.tr.Run(o.entry)
+	c.translated = true
 	return nil
 }
 
@@ -483,6 +484,7 @@ func opNative(c *CPU, o *Op) *Op {
 		return c.heated(o)
 	}
 	c.tr.Run(o.entry)
+	c.translated = true
 	return nil
 }
 

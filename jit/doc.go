@@ -27,6 +27,7 @@
 //	template.go   another back end: registers in memory, a block at a time
 //	engine.go     the code cache, links, exits
 //	verify.go     -jit verify: every region against the interpreter
+//	profile.go    what happened to which region, for profiles
 //	host/         executable memory, signals
 //
 // # What holds everywhere

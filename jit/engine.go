@@ -49,6 +49,7 @@ type Engine struct {
 	lastGen  uint64 // the greatest in use
 	epoch    uint64 // counts what makes saved address spaces stale
 	stats    Stats
+	rec      *recorder // nil: nobody asked for records
 }
 
 // reasonFault is the reason of an exit by a fault; the others are the kinds of
@@ -206,6 +207,7 @@ func (e *Engine) Translate(b interp.Block) uint64 {
 			}
 		}
 	}
+	e.rec.begin()
 	start := time.Now()
 	defer func() { e.stats.TranslateTime += time.Since(start) }()
 	r := e.use.backend.translate(e, b, false)
@@ -226,6 +228,7 @@ func (e *Engine) Translate(b interp.Block) uint64 {
 // makeSplit translates a region without groups of accesses. It returns nil where
 // there is no room.
 func (e *Engine) makeSplit(r *region) *region {
+	e.rec.begin()
 	s := e.use.backend.translate(e, interp.Block{Page: r.page, Off: uint64(r.off), VA: e.sh.RBase + uint64(r.goff), Variant: r.variant}, true)
 	if s == nil || e.used+len(e.t.b) > len(e.arena.Write) {
 		return nil
@@ -259,6 +262,7 @@ func (e *Engine) place(r *region) {
 	e.stats.Instructions += uint64(e.t.n)
 	e.stats.GuestBytes += uint64(e.t.next - r.off)
 	e.stats.HostBytes += uint64(n)
+	e.rec.placed(r, e.t.va, e.t.n, e.t.next-r.off)
 }
 
 // goffOf is the offset of a block in its granule.
@@ -518,6 +522,9 @@ func (e *Engine) call(stub, target int32) {
 	}
 	host.Enter(&x.Frame, e.arena.Base+uintptr(stub))
 	e.stats.Exits[x.Reason]++
+	if e.rec != nil {
+		e.recordExit()
+	}
 	if x.X87Saved != 0 {
 		e.x87Pointers()
 	}

@@ -97,6 +97,7 @@ type region struct {
 	swaps    []swap        // registers that are elsewhere in it: see homes.go
 	resume   int32         // host offset of what brings them there and goes on at Resume
 	split    *region       // the same without groups of accesses
+	record   *Record       // or nil: see profile.go
 }
 
 // instMap says where an instruction's code is.

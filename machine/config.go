@@ -196,6 +196,7 @@ const (
 	TraceUnimp                         // what is not implemented
 	TraceJIT                           // what the translator did, at the end
 	TraceOutAsm                        // code that was translated
+	TraceHot                           // the hottest of it, at the end; by whoever profiles the machine
 )
 
 // TraceItem is a name for -d.
@@ -216,6 +217,7 @@ var TraceItems = []TraceItem{
 	{"cpu_reset", TraceReset, "CPU state before each reset"},
 	{"guest_errors", TraceGuestErrors, "guests doing what makes no sense, such as touching devices that are not there"},
 	{"out_asm", TraceOutAsm, "disassembly of what is translated, guest and host"},
+	{"hot", TraceHot, "the hottest translated code, sampled, guest and host side by side, at the end"},
 	{"jit", TraceJIT, "counters of the translator, at the end"},
 	{"unimp", TraceUnimp, "use of what is not implemented"},
 }

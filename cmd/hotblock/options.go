@@ -40,6 +40,7 @@ type command struct {
 	debugcon   string
 	pidfile    string
 	traceFile  string
+	profiles   []profileArg
 }
 
 const (
@@ -125,6 +126,8 @@ func init() {
 
 		{"d", "ITEMS", groupDebug, "log these items, separated by commas; -d help lists them", applyTrace},
 		{"D", "FILE", groupDebug, "log to a file instead of standard error", set(func(c *command) *string { return &c.traceFile })},
+
+		{"profile", "FILE", groupDebug, profileUsage, applyProfile},
 
 		{"help", "", groupHelp, "this text", func(c *command, _ string) error { printHelp(c.stdout); return errDone }},
 		{"h", "", "", "", func(c *command, _ string) error { printHelp(c.stdout); return errDone }},
@@ -265,6 +268,7 @@ usage: hotblock [options] [disk image]
        hotblock fetch [cloud|generic|PACKAGE [PATH]]
        hotblock bench [-quick] [-run REGEX] [options]
        hotblock strategies [-json]
+       hotblock flame [options] PROFILE > FLAME.svg
 
 With no options it boots Debian's cloud kernel to a shell; kernel and busybox
 come from Debian's archive through apt and are kept in the cache.
@@ -287,6 +291,8 @@ Subcommands:
                          bench -help lists the options
   strategies [-json]     list the strategies of the translator, which -jit
                          chooses and bench -strategies compares
+  flame [options] PROFILE
+                         draw a profile that -profile wrote as a flame graph
 
 Environment:
   HOTBLOCK_CACHE         directory of the cache (default: hotblock in the

@@ -35,6 +35,11 @@ func (c *command) run(stderr io.Writer) (code int, err error) {
 	// not wait for an orderly end.
 	defer chardev.RestoreTerminal()
 	var ended atomic.Int32
+	profiles, err := c.openProfiles()
+	if err != nil {
+		return 0, err
+	}
+	defer profiles.discard()
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, endSignals...)
 	defer signal.Stop(signals)
@@ -43,11 +48,13 @@ func (c *command) run(stderr io.Writer) (code int, err error) {
 		for s := range signals {
 			if n, ok := s.(syscall.Signal); ok && !ended.CompareAndSwap(0, int32(n)) {
 				chardev.RestoreTerminal()
+				profiles.finish(false)
 				os.Exit(128 + int(n))
 			}
 			quit()
 			time.AfterFunc(3*time.Second, func() {
 				chardev.RestoreTerminal()
+				profiles.finish(false)
 				os.Exit(128 + int(ended.Load()))
 			})
 		}
@@ -99,7 +106,14 @@ func (c *command) run(stderr io.Writer) (code int, err error) {
 	}
 	defer m.Close()
 	onMachine(m)
+	if err := c.startProfiles(profiles, m); err != nil {
+		return 0, err
+	}
+	defer profiles.finish(false) // whatever happens
 	exit, err := m.Run(ctx)
+	if e := profiles.finish(true); err == nil {
+		err = e
+	}
 	if err != nil {
 		return 0, err
 	}
