@@ -193,13 +193,13 @@ var (
 		of: func(c *Choices) *string { return &c.Backend }}
 	regionAxis = &axis[regionStrategy]{name: "region", def: "extended", text: "which instructions are translated together",
 		of: func(c *Choices) *string { return &c.Region }}
-	memoryAxis = &axis[memoryStrategy]{name: "memory", def: "tlb", text: "how accesses to memory are checked",
+	memoryAxis = &axis[memoryStrategy]{name: "memory", def: "window", text: "how accesses to memory are checked",
 		of: func(c *Choices) *string { return &c.Memory }}
 	flagsAxis = &axis[flagsStrategy]{name: "flags", def: "dead", text: "where checks keep the status flags",
 		of: func(c *Choices) *string { return &c.Flags }}
 	indirectAxis = &axis[indirectStrategy]{name: "indirect", def: "site", text: "how indirect jumps and calls find their target",
 		of: func(c *Choices) *string { return &c.Indirect }}
-	returnAxis = &axis[returnStrategy]{name: "return", def: "indirect", text: "how returns find their target",
+	returnAxis = &axis[returnStrategy]{name: "return", def: "pair", text: "how returns find their target",
 		of: func(c *Choices) *string { return &c.Return }}
 )
 
