@@ -58,7 +58,7 @@ const (
 	windowPages = 24000 // mapped at a time; the host allows some 65000 mappings
 	windowRun   = 16    // pages that are mapped at once
 
-	windowHeat   = 12     // ticks before a space is promoted
+	windowHeat   = 12    // ticks before a space is promoted
 	windowCold   = -256  // heat of a space that lost its window for good reason
 	windowBusy   = 1500  // faults that are too many: they count half as much at each tick
 	windowRest   = 25    // ticks that its owner has not run before another space may have it
