@@ -19,6 +19,8 @@
 //	homes.go      which guest register is in which host register
 //	loops.go      jumps that stay in a region
 //	coalesce.go   accesses to memory: the inline TLB, one check for several
+//	window.go     accesses to memory: pages of a program where their addresses say
+//	returns.go    calls and returns by those of the host
 //	smc.go        stores to pages with code, regions whose code changes
 //	maps.go       code that depends on mappings; address spaces
 //	stubs.go      the way in and out; context_unsafe.go is what code sees through GS
@@ -34,8 +36,8 @@
 //
 // Nothing of the guest changes before the last thing of an instruction that can
 // fault, so an instruction can always be handed to the interpreter or started
-// again. Translated code never writes to memory that the write TLB does not hold,
-// and no write TLB holds a page with code; but bytes of such a page that no code was
+// again. Translated code never writes to memory that the write TLB or the window does not
+// hold, and neither holds a page with code; but bytes of such a page that no code was
 // made of may be written when the TLB for these pages holds it. Every loop polls the
 // pending word. Between instructions the scratch registers hold nothing of the guest's. Code
 // does not depend on its linear address.
