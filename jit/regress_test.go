@@ -131,3 +131,46 @@ func TestPrivileges32(t *testing.T) {
 	}
 	g.run(&s, 2)
 }
+
+// TestAVXDisabledKeepsSSE is of a region with AVX instructions, while AVX may not be
+// used, behind one that has changed vector registers: it loaded the old ones.
+func TestAVXDisabledKeepsSSE(t *testing.T) {
+	code := []byte{
+		0x66, 0x0f, 0xd4, 0xc1, // paddq xmm0, xmm1
+		0xff, 0xe0, // jmp rax
+		0xc5, 0xf9, 0xd4, 0xc1, // vpaddq xmm0, xmm0, xmm1
+		0xcc,
+	}
+	run := func(cfg *Config) [4]uint64 {
+		g := newGuest(t, cfg)
+		g.mapPage(progCode, guestCode|7)
+		for i := uint64(0); i < 2; i++ {
+			g.mapPage(progStack+i*pageSize, physStack+i*pageSize|7)
+		}
+		copy(g.ram.Bytes[guestCode:], code)
+		s := g.base
+		guestMode{}.segments(&s, 0, 0)
+		s.RIP, s.R[x86.RSP], s.R[x86.RAX] = progCode, progStack+2*pageSize, progCode+6
+		s.V[0], s.V[1] = [4]uint64{1, 2, 3, 4}, [4]uint64{10, 20, 30, 40}
+		for range 3 { // until it is translated
+			if tr := g.run(&s, 2); tr.vec != x86.ExcBP {
+				t.Fatalf("%s: it ended with %v", g.name, &tr)
+			}
+		}
+		s.CR4 &^= x86.CR4OSXSAVE
+		again := 3 // so that the jump is linked
+		g.onTrap = func(tr *trap) bool {
+			tr.setRIP(progCode)
+			again--
+			return again > 0
+		}
+		g.run(&s, 2)
+		if again != 0 {
+			t.Fatalf("%s: %d exceptions are missing", g.name, again)
+		}
+		return g.cpu.V[0]
+	}
+	if got, want := run(engineConfig(1, 4<<20)), run(nil); got != want {
+		t.Errorf("XMM0 %v, interpreter %v", got, want)
+	}
+}

@@ -128,10 +128,13 @@ func (e *Engine) directStubs(a *stubAsm) {
 	}
 	a.jmpMem(gs(host.OffFaultRIP))
 
-	// Load: the vector registers from State, if they may be used.
+	// Load: the vector registers from State, if they may be used. A region with AVX
+	// comes here, too, where they are the host's already but AVX may not be used.
 	a.mark(&e.loadVec)
 	a.here(&loadVec)
 	var disabled, enabled, noAVX goLabel
+	a.load32(s0, gs(offVecDead))
+	a.jrcxz(&disabled)
 	a.load32(s0, gs(offVecOK))
 	a.jrcxz(&disabled)
 	a.jmp(&enabled)
