@@ -363,6 +363,9 @@ func (e *Engine) windowFault(r *region) bool {
 	}
 	fd, ok := p.Block.File()
 	if !ok {
+		// Memory that cannot be mapped twice.
+		e.emptyWindow()
+		w.failed = true
 		return false
 	}
 	if old, ok := w.pages[n]; ok {
@@ -383,6 +386,9 @@ func (e *Engine) windowFault(r *region) bool {
 		run++
 	}
 	if w.w.Map(n<<12, run<<12, fd, p.Off, p.Write) != nil {
+		// The host has no room for more mappings.
+		e.emptyWindow()
+		w.heat = windowCold
 		return false
 	}
 	for i := range run {
