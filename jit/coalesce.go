@@ -10,7 +10,7 @@ package jit
 // addend in the context, and an access of the group is that and the access itself.
 //
 // To find groups, every register is known as an origin, a value that is not known
-// further, and a distance from it. PUSH, POP, LEA, MOV, and ADD and SUB of a
+// further, and a distance from it; a base and an index are an origin of their own. PUSH, POP, LEA, MOV, and ADD and SUB of a
 // constant change the distance; all else makes a new origin.
 //
 // A span may cross into another page, while none of its accesses does. Then the
@@ -54,11 +54,23 @@ type value struct {
 	disp   int64
 }
 
+// sum is a base and an index.
+type sum struct {
+	base, index int32 // origins
+	scale       uint8
+}
+
+type knownSum struct {
+	sum
+	origin int32
+}
+
 type coalescer struct {
 	plan   []accessPlan // of the region's accesses, in order
 	next   int          // the access to translate next
 	groups []accessGroup
 	regs   [17]value // the last is RBase
+	sums   []knownSum
 	fresh  int32
 	closed int   // groups before this one take no more: the TLB is another behind STAC
 	inS2   int16 // the group whose addend is in s2, or -1
@@ -67,7 +79,7 @@ type coalescer struct {
 // planAccesses looks for groups in the region's instructions.
 func (t *translator) planAccesses(split bool) {
 	c := &t.co
-	c.plan, c.groups, c.next, c.closed, c.inS2 = c.plan[:0], c.groups[:0], 0, 0, -1
+	c.plan, c.groups, c.sums, c.next, c.closed, c.inS2 = c.plan[:0], c.groups[:0], c.sums[:0], 0, 0, -1
 	for i := range c.regs {
 		c.regs[i] = value{origin: int32(i)}
 	}
@@ -135,15 +147,33 @@ func (t *translator) accesses(g *ginst) {
 // add lists an access and puts it into a group.
 func (c *coalescer) add(r ref, size int32, write bool) {
 	p := accessPlan{ref: r, size: size, write: write, group: -1}
-	if r.index == noGuest && r.seg == 0 && r.bits == 64 && r.base != noGuest {
+	if r.seg == 0 && r.bits == 64 && r.base != noGuest && r.bit == 0 {
 		v := c.regs[16]
 		if r.base != ripBase {
 			v = c.regs[r.base]
 		}
 		p.disp = v.disp + r.disp
-		c.join(&p, v.origin)
+		origin := v.origin
+		if r.index != noGuest {
+			i := c.regs[r.index]
+			p.disp += i.disp << r.scale
+			origin = c.sum(sum{v.origin, i.origin, r.scale})
+		}
+		c.join(&p, origin)
 	}
 	c.plan = append(c.plan, p)
+}
+
+// sum is the origin that stands for a sum of two.
+func (c *coalescer) sum(s sum) int32 {
+	for i := range c.sums {
+		if c.sums[i].sum == s {
+			return c.sums[i].origin
+		}
+	}
+	c.sums = append(c.sums, knownSum{s, c.fresh})
+	c.fresh++
+	return c.fresh - 1
 }
 
 // join puts an access into a group with room for it, or into a new one.
@@ -252,6 +282,10 @@ func (t *translator) access(r ref, size int32, write, live bool) mem {
 	case c.inS2 != p.group:
 		t.load(s2, gs(offGroup+8*int32(p.group)))
 		c.inS2 = p.group
+	}
+	if r.index != noGuest {
+		t.address(r)
+		return mem{base: s1, index: s2}
 	}
 	m := mem{base: s1, index: s2, disp: int32(r.disp)}
 	if r.base == ripBase {
