@@ -166,3 +166,13 @@ func TestDivisorAndScratch(t *testing.T) {
 		t.Error("scratch register")
 	}
 }
+
+// BenchmarkTransmit is a character through the transmitter, without a CPU.
+func BenchmarkTransmit(b *testing.B) {
+	r := newRig()
+	r.set(4, 0x0b)
+	for b.Loop() {
+		r.out.Reset()
+		r.set(0, 'x')
+	}
+}
