@@ -98,20 +98,7 @@ func (e *Engine) directStubs(a *stubAsm) {
 	a.saveX87()
 	a.jmp(&vectors)
 
-	for k := range numSites {
-		a.mark(&e.stubs[k])
-		a.here(&a.out[k])
-		if k == siteIndirect {
-			a.store(gs(offIndirect), s1)
-		}
-		a.storeImm32(gs(offReason), int32(k))
-		a.jmp(&common)
-	}
-
-	// Nowhere: what an invalid entry of a jump cache leads to.
-	a.mark(&e.nowhere)
-	a.pushImm(0)
-	a.jmp(&a.out[siteIndirect])
+	a.exits(e, &common)
 
 	// Fault: where the signal handler goes on after a fault of translated code.
 	a.mark(&e.fault)
@@ -156,4 +143,22 @@ func (e *Engine) directStubs(a *stubAsm) {
 	a.mark(&e.loadX87)
 	a.here(&loadX87)
 	a.restoreX87()
+}
+
+// exits writes the stubs that sites jump to, which go on at common with the reason
+// noted.
+func (a *stubAsm) exits(e *Engine, common *goLabel) {
+	for k := range numSites {
+		a.mark(&e.stubs[k])
+		a.here(&a.out[k])
+		if k == siteIndirect {
+			a.store(gs(offIndirect), s1)
+		}
+		a.storeImm32(gs(offReason), int32(k))
+		a.jmp(common)
+	}
+	// Nowhere: what an invalid entry of a jump cache leads to.
+	a.mark(&e.nowhere)
+	a.pushImm(0)
+	a.jmp(&a.out[siteIndirect])
 }

@@ -405,18 +405,7 @@ func (s *templates) stubs(e *Engine, a *stubAsm) {
 	a.pushf()
 	a.popMem(gs(offFlags))
 	a.jmpMem(gs(host.OffExit))
-	for k := range numSites {
-		a.mark(&e.stubs[k])
-		a.here(&a.out[k])
-		if k == siteIndirect {
-			a.store(gs(offIndirect), s1)
-		}
-		a.storeImm32(gs(offReason), int32(k))
-		a.jmp(&common)
-	}
-	a.mark(&e.nowhere)
-	a.pushImm(0)
-	a.jmp(&a.out[siteIndirect])
+	a.exits(e, &common)
 	a.mark(&e.fault)
 	a.storeImm32(gs(offReason), int32(reasonFault))
 	a.jmp(&fromFault)

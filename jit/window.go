@@ -244,7 +244,9 @@ func (e *Engine) emptyWindow() {
 	if len(w.pages) == 0 {
 		return
 	}
-	w.w.Unmap(w.low<<12, (w.high-w.low+1)<<12)
+	if w.w.Unmap(w.low<<12, (w.high-w.low+1)<<12) != nil {
+		w.failed = true // it stays closed: there are pages in it
+	}
 	w.unmapped += uint64(len(w.pages))
 	clear(w.pages)
 	clear(w.at)
@@ -272,7 +274,7 @@ func (e *Engine) checkWindow() {
 	}
 	w.checked += len(w.pages)
 	w.serial++
-	if !w.open {
+	if w.owner != 0 && !w.open {
 		e.openWindow()
 	}
 }
@@ -293,8 +295,13 @@ func (e *Engine) unmapPage(va uint64, large bool) {
 	}
 }
 
+// unmapNumber unmaps a page by its number; everything, where the host cannot split its
+// mapping any more.
 func (e *Engine) unmapNumber(n uint64, p winPage) {
-	e.win.w.Unmap(n<<12, mmu.PageSize)
+	if e.win.w.Unmap(n<<12, mmu.PageSize) != nil {
+		e.emptyWindow()
+		return
+	}
 	e.win.unmapped++
 	e.win.forget(n, p)
 }
@@ -324,12 +331,13 @@ func (e *Engine) Protect(b *mmu.Block, off uint64) {
 	}
 	for _, n := range w.at[winKey{b, off}] {
 		if p := w.pages[n]; p.write {
-			p.write = false
-			w.pages[n] = p
 			fd, _ := b.File()
 			if w.w.Map(n<<12, mmu.PageSize, fd, off, false) != nil {
-				w.w.Unmap(n<<12, mmu.PageSize)
+				e.emptyWindow()
+				return
 			}
+			p.write = false
+			w.pages[n] = p
 		}
 	}
 }
