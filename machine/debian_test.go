@@ -116,10 +116,7 @@ func TestReboot(t *testing.T) {
 			g.Send("reboot\n")
 			g.Expect("Linux version", bootTime)
 			g.Expect(guesttest.Prompt, bootTime)
-			g.Send("poweroff -f\n")
-			if exit := g.Wait(time.Minute); exit.Reason != machine.ExitPowerOff {
-				t.Errorf("ended with %+v", exit)
-			}
+			powerOff(t, g, time.Minute)
 			cfg := guesttest.Debian(t, "cloud", engine, nil)
 			cfg.NoReboot = true
 			g = guesttest.Start(t, cfg)

@@ -231,10 +231,7 @@ boot
 					t.Errorf("no %q in the kernel's log", want)
 				}
 			}
-			g.Send("poweroff -f\n")
-			if exit := g.Wait(time.Minute); exit.Reason != machine.ExitPowerOff {
-				t.Errorf("ended with %+v", exit)
-			}
+			powerOff(t, g, time.Minute)
 		})
 	}
 }

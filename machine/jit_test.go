@@ -29,6 +29,15 @@ func work(t *testing.T, g *guesttest.Guest) {
 	}
 }
 
+// powerOff has the guest's shell power off, and waits for the end of the machine.
+func powerOff(t *testing.T, g *guesttest.Guest, limit time.Duration) {
+	t.Helper()
+	g.Send("poweroff -f\n")
+	if exit := g.Wait(limit); exit.Reason != machine.ExitPowerOff {
+		t.Errorf("ended with %+v", exit)
+	}
+}
+
 // TestVerifiedBoot boots Debian's cloud kernel to a shell with every translation
 // compared with the interpreter. A difference ends the machine, and is what the
 // test then fails with.
@@ -43,10 +52,7 @@ func TestVerifiedBoot(t *testing.T) {
 	g.Expect(guesttest.Prompt, bootTime)
 	g.Quiet()
 	work(t, g)
-	g.Send("poweroff -f\n")
-	if exit := g.Wait(bootTime); exit.Reason != machine.ExitPowerOff {
-		t.Errorf("ended with %+v", exit)
-	}
+	powerOff(t, g, bootTime)
 }
 
 var verifyStrategies = flag.Bool("verifystrategies", false, "in TestStrategies, verify: a quarter of a minute each")
@@ -65,10 +71,7 @@ func TestStrategies(t *testing.T) {
 			g.Expect(guesttest.Prompt, bootTime)
 			g.Quiet()
 			work(t, g)
-			g.Send("poweroff -f\n")
-			if exit := g.Wait(bootTime); exit.Reason != machine.ExitPowerOff {
-				t.Errorf("ended with %+v", exit)
-			}
+			powerOff(t, g, bootTime)
 		})
 	}
 }
@@ -121,10 +124,7 @@ func TestSmallCaches(t *testing.T) {
 			if out, _ := g.Shell("dmesg | grep -ci -e oops -e 'BUG:' -e segfault", time.Minute); strings.TrimSpace(out) != "0" {
 				t.Errorf("the kernel complains %q times", out)
 			}
-			g.Send("poweroff -f\n")
-			if exit := g.Wait(bootTime); exit.Reason != machine.ExitPowerOff {
-				t.Errorf("ended with %+v", exit)
-			}
+			powerOff(t, g, bootTime)
 		})
 	}
 }
