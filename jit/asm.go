@@ -277,6 +277,18 @@ func (a *asm) shrx(d, s, n int8) {
 // not inverts a register.
 func (a *asm) not(r int8) { a.opReg(rexW, false, 0xf7, 2, r) }
 
+// btImm brings bit n of r to CF. (f)
+func (a *asm) btImm(r int8, n byte) {
+	a.opReg(rexW, true, 0xba, 4, r)
+	a.byte(n)
+}
+
+// shrImm shifts r right by n. (f)
+func (a *asm) shrImm(r int8, n byte) {
+	a.opReg(rexW, false, 0xc1, 5, r)
+	a.byte(n)
+}
+
 // push and pop save a register on the native stack.
 func (a *asm) push(r int8) {
 	if r >= 8 {

@@ -19,6 +19,8 @@ package jit
 //
 // A group of reads asks for a readable page and one of writes for a writable one.
 // A read joins the writes before it.
+//
+// With a window there are groups of another kind: see windowed.go.
 
 import (
 	"hotblock/interp"
@@ -40,12 +42,24 @@ type accessPlan struct {
 	disp  int64 // where the access begins, from the group's origin
 }
 
+// A sharing says which accesses share a check.
+type sharing uint8
+
+const (
+	shareNone   sharing = iota
+	sharePage           // those that are close to one another
+	shareWindow         // those that a window takes for the same
+)
+
 // accessGroup is a group of accesses.
 type accessGroup struct {
 	origin int32
 	write  bool
 	lo, hi int64 // span, from the origin
 	n      int   // accesses
+
+	part windowPart // shareWindow: of the window
+	at   int64      // and the address that is tested, from the origin
 }
 
 // value is what is known of a register.
@@ -69,12 +83,22 @@ type coalescer struct {
 	plan   []accessPlan // of the region's accesses, in order
 	next   int          // the access to translate next
 	groups []accessGroup
-	regs   [17]value // the last is RBase
+	rule   sharing
+	regs   [numOrigins]value
 	sums   []knownSum
 	fresh  int32
 	closed int   // groups before this one take no more: the TLB is another behind STAC
-	inS2   int16 // the group whose addend is in s2, or -1
+	inS2   int16 // the group whose addend is in s2, or -1; see also deltaInS2
 }
+
+// Origins behind the registers.
+const (
+	rbaseOrigin = 16 + iota
+	fsOrigin
+	gsOrigin
+	zeroOrigin // of absolute addresses
+	numOrigins
+)
 
 // planAccesses looks for groups in the region's instructions.
 func (t *translator) planAccesses(split bool) {
@@ -83,7 +107,11 @@ func (t *translator) planAccesses(split bool) {
 	for i := range c.regs {
 		c.regs[i] = value{origin: int32(i)}
 	}
-	c.fresh = int32(len(c.regs))
+	c.fresh = numOrigins
+	c.rule = shareNone
+	if !split && t.wide {
+		c.rule = t.e.use.memory.sharing(t)
+	}
 	for i := range t.n {
 		g := &t.insts[i]
 		if g.meet {
@@ -92,10 +120,8 @@ func (t *translator) planAccesses(split bool) {
 		t.accesses(g)
 		c.step(g)
 	}
-	if split || !t.wide || !t.e.use.memory.groups() {
-		for i := range c.plan {
-			c.plan[i].group = -1
-		}
+	if c.rule == shareWindow {
+		return
 	}
 	for i := range c.plan {
 		if p := &c.plan[i]; p.group >= 0 && c.groups[p.group].n == 1 {
@@ -107,61 +133,77 @@ func (t *translator) planAccesses(split bool) {
 // accesses lists the accesses of an instruction in the order in which they are
 // translated.
 func (t *translator) accesses(g *ginst) {
-	c, x, e := &t.co, &g.x, &g.e
+	x, e := &g.x, &g.e
 	w := t.word()
+	t.cur = g
 	switch e.Class {
 	case decode.ClassBranch:
 		switch {
 		case isJcc(x):
 		case x.Op == opRet:
-			c.add(t.stackRef(0), w, false)
+			t.plan(t.stackRef(0), w, false)
 		default:
 			if x.Args[0].Kind == decode.Mem {
-				c.add(t.refOf(g), w, false)
+				t.plan(t.refOf(g), w, false)
 			}
 			if x.Op == opCall {
-				c.add(t.stackRef(-w), w, true)
+				t.plan(t.stackRef(-w), w, true)
 			}
 		}
 	case decode.ClassStack:
 		switch x.Op {
 		case opPush:
 			if x.Args[0].Kind == decode.Mem {
-				c.add(t.refOf(g), w, false)
+				t.plan(t.refOf(g), w, false)
 			}
-			c.add(t.stackRef(-w), w, true)
+			t.plan(t.stackRef(-w), w, true)
 		case opPop:
-			c.add(t.stackRef(0), w, false)
+			t.plan(t.stackRef(0), w, false)
 		case opLeave:
 			r := t.stackRef(0)
 			r.base = x86.RBP
-			c.add(r, w, false)
+			t.plan(r, w, false)
 		}
 	case decode.ClassPlain:
 		if e.Mem&decode.AccessReadWrite != 0 && !e.BitString && !t.skips(x) {
-			c.add(t.refOf(g), int32(e.MemSize), e.Mem&decode.AccessWrite != 0)
+			t.plan(t.refOf(g), int32(e.MemSize), e.Mem&decode.AccessWrite != 0)
 		}
 	}
 }
 
-// add lists an access and puts it into a group.
-func (c *coalescer) add(r ref, size int32, write bool) {
+// plan lists an access and puts it into a group.
+func (t *translator) plan(r ref, size int32, write bool) {
+	c := &t.co
 	p := accessPlan{ref: r, size: size, write: write, group: -1}
-	if r.seg == 0 && r.bits == 64 && r.base != noGuest && r.bit == 0 {
-		v := c.regs[16]
-		if r.base != ripBase {
-			v = c.regs[r.base]
-		}
-		p.disp = v.disp + r.disp
-		origin := v.origin
-		if r.index != noGuest {
-			i := c.regs[r.index]
-			p.disp += i.disp << r.scale
-			origin = c.sum(sum{v.origin, i.origin, r.scale})
-		}
-		c.join(&p, origin)
+	switch {
+	case c.rule == shareNone:
+	case c.rule == shareWindow:
+		t.planWindowed(&p)
+	case r.seg == 0 && r.bits == 64 && r.base != noGuest && r.bit == 0:
+		c.join(&p, c.originOf(&p))
 	}
 	c.plan = append(c.plan, p)
+}
+
+// originOf returns the origin of an access without a segment, and sets its distance
+// from there.
+func (c *coalescer) originOf(p *accessPlan) int32 {
+	r := &p.ref
+	v := c.regs[zeroOrigin]
+	switch r.base {
+	case noGuest:
+	case ripBase:
+		v = c.regs[rbaseOrigin]
+	default:
+		v = c.regs[r.base]
+	}
+	p.disp = v.disp + r.disp
+	if r.index == noGuest {
+		return v.origin
+	}
+	i := c.regs[r.index]
+	p.disp += i.disp << r.scale
+	return c.sum(sum{v.origin, i.origin, r.scale})
 }
 
 // sum is the origin that stands for a sum of two.
@@ -191,14 +233,14 @@ func (c *coalescer) join(p *accessPlan, origin int32) {
 	}
 	if len(c.groups) < maxGroups {
 		p.group, p.first = int16(len(c.groups)), true
-		c.groups = append(c.groups, accessGroup{origin, p.write, lo, hi, 1})
+		c.groups = append(c.groups, accessGroup{origin: origin, write: p.write, lo: lo, hi: hi, n: 1})
 	}
 }
 
 // meet forgets what is known of registers, where paths meet.
 func (c *coalescer) meet() {
 	c.closed = len(c.groups)
-	for i := range c.regs {
+	for i := range rbaseOrigin {
 		c.regs[i] = value{origin: c.fresh}
 		c.fresh++
 	}
@@ -256,6 +298,12 @@ func (c *coalescer) step(g *ginst) {
 			c.fresh++
 		}
 	}
+	if e.Class == decode.ClassSystem {
+		for _, r := range [...]int{fsOrigin, gsOrigin} {
+			c.regs[r] = value{origin: c.fresh}
+			c.fresh++
+		}
+	}
 }
 
 // access writes what an access to memory needs in front of it, of size bytes at r,
@@ -268,9 +316,12 @@ func (t *translator) access(r ref, size int32, write, live bool) mem {
 	if p.ref != r || p.size != size || p.write != write {
 		panic("jit: access out of plan")
 	}
-	if p.group < 0 {
+	switch {
+	case p.group < 0:
 		c.inS2 = -1
 		return t.check(r, size, write, live, 0, size, true)
+	case c.rule == shareWindow:
+		return t.windowedAccess(p, live)
 	}
 	q := &c.groups[p.group]
 	switch {

@@ -63,10 +63,8 @@ type context struct {
 	X87Tag   uint64        // for PEXT and PDEP: the low bits of the tags in X87
 	X87      [x87Size]byte // image for FNSAVE and FRSTOR
 
-	WinNeg   uint64    // less the first linear address in the window: see window.go
-	WinSize  uint64    // in bytes; 0 while it is closed
-	WinDelta uint64    // from linear to host addresses: always WinNeg and the window's base
-	WinMask  uint64    // for PEXT: the bits that are zero in offsets in the window
+	WinDelta [2]uint64 // from linear addresses in either part of the window to host addresses: see window.go
+	WinBits  [2]uint64 // for PEXT: the bits of an address that say whether it is in the part
 	Scratch  [3]uint64 // s0, s1 and s2 where a fault was
 
 	OtherStack uintptr // RSP of the native stack that is not in use: see returns.go
@@ -106,10 +104,8 @@ const (
 	offDescData0  = int32(unsafe.Offsetof(context{}.DescData0))
 	offDescCode3  = int32(unsafe.Offsetof(context{}.DescCode3))
 	offDescData3  = int32(unsafe.Offsetof(context{}.DescData3))
-	offWinNeg     = int32(unsafe.Offsetof(context{}.WinNeg))
-	offWinSize    = int32(unsafe.Offsetof(context{}.WinSize))
 	offWinDelta   = int32(unsafe.Offsetof(context{}.WinDelta))
-	offWinMask    = int32(unsafe.Offsetof(context{}.WinMask))
+	offWinBits    = int32(unsafe.Offsetof(context{}.WinBits))
 	offScratch    = int32(unsafe.Offsetof(context{}.Scratch))
 	offOtherStack = int32(unsafe.Offsetof(context{}.OtherStack))
 	offStackKind  = int32(unsafe.Offsetof(context{}.StackKind))

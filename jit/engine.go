@@ -135,10 +135,8 @@ func New(c *interp.CPU, cfg Config) (*Engine, error) {
 // Close frees the code cache. The CPU must not run any more; what it shares with
 // other goroutines stays as long as it does.
 func (e *Engine) Close() {
-	if w := e.win; w != nil && w.w != nil {
-		e.closeWindow()
-		w.w.Close()
-		w.w, w.failed, w.owner = nil, true, 0
+	if e.win != nil {
+		e.giveUpWindow()
 	}
 	if e.arena != nil {
 		e.arena.Close()
@@ -339,6 +337,7 @@ func (e *Engine) flush() {
 	e.emptyStack(1)
 	if e.win != nil {
 		clear(e.win.without)
+		clear(e.win.seen)
 	}
 	e.epoch++
 	e.used = e.firstRegion
@@ -576,6 +575,9 @@ func (e *Engine) exit() (ip uint64, interpret bool) {
 			e.resume, e.resumeIn = s.retry, e.owner(s)
 			return retryIP, false
 		}
+		return ip, true
+	case siteOutside:
+		e.outsideWindow(s, e.address(&s.ref, v))
 		return ip, true
 	case siteMiss:
 		// While something is pending the interpreter goes on, so that no sequence of

@@ -253,8 +253,7 @@ func (e *Engine) LeaveSpace(old any) any {
 // EnterSpace implements interp.Translator.
 func (e *Engine) EnterSpace(saved any) {
 	s, _ := saved.(*savedSpace)
-	e.enterWindow(s)
-	if s == nil || s.epoch != e.epoch {
+	if !e.enterWindow(s) || s == nil || s.epoch != e.epoch {
 		e.newMap(0)
 		return
 	}

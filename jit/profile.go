@@ -40,7 +40,7 @@ type Record struct {
 // instruction for the interpreter, a TLB miss, an indirect jump that its caches do
 // not know, something pending, an instruction across pages, a fault.
 var ExitNames = [...]string{
-	siteEdge: "edge", siteCallout: "interpreter", siteMiss: "tlb miss", siteIndirect: "indirect jump", sitePoll: "pending", siteCross: "page crossing", reasonFault: "fault",
+	siteEdge: "edge", siteCallout: "interpreter", siteMiss: "tlb miss", siteIndirect: "indirect jump", sitePoll: "pending", siteCross: "page crossing", siteOutside: "outside of the window", reasonFault: "fault",
 }
 
 // recordKey is a place of code: where it is in host memory, and at which address the

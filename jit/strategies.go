@@ -72,7 +72,13 @@ func (s regions) loops() bool         { return s.inner }
 // accesses.
 type inlineTLB struct{ coalesced bool }
 
-func (s inlineTLB) groups() bool                      { return s.coalesced }
+func (s inlineTLB) sharing(*translator) sharing {
+	if s.coalesced {
+		return sharePage
+	}
+	return shareNone
+}
+
 func (s inlineTLB) check(t *translator, c *check) mem { return t.inlineCheck(c) }
 
 // calledTLB has one stub for each TLB's reads and one for its writes. It leaves the
@@ -106,7 +112,7 @@ func newCalledTLB(a *stubAsm) *calledTLB {
 	return s
 }
 
-func (s *calledTLB) groups() bool { return true }
+func (s *calledTLB) sharing(*translator) sharing { return sharePage }
 
 func (s *calledTLB) check(t *translator, c *check) mem {
 	low := c.ref

@@ -58,8 +58,9 @@ type regionStrategy interface {
 // memoryStrategy says how an access to memory is checked and where on the host it
 // is.
 type memoryStrategy interface {
-	// groups reports whether accesses off the same register may share a check.
-	groups() bool
+	// sharing says which accesses of the region that the translator is at share a
+	// check.
+	sharing(t *translator) sharing
 	// check writes the check of an access of the translator's current instruction.
 	// It returns the operand for the access itself. Beside the scratch registers
 	// nothing may change, but for status flags where c.live says so. A check that

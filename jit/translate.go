@@ -49,6 +49,7 @@ const (
 	siteIndirect                 // an indirect jump that the jump cache does not answer
 	sitePoll                     // something is pending
 	siteCross                    // an instruction on two pages, the second of which may be another
+	siteOutside                  // a memory access outside of the part of the window that it was expected in
 	numSites
 )
 

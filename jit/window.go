@@ -4,17 +4,12 @@ package jit
 //
 // An inline TLB costs six operations and a load that the access waits for. A window
 // is a range of host addresses in which pages of the guest are mapped where their
-// linear addresses say, so that the host's MMU does what the TLB does:
+// linear addresses say, so that the host's MMU does what the TLB does. What is left to
+// do is to see that an address is in the window at all, which takes a test of one
+// bit for many accesses together (windowed.go).
 //
-//	lea s1, [address]
-//	add s1, gs:[WinNeg]        less the window's first address
-//	cmp s1, gs:[WinSize]
-//	jae cold                   the inline TLB, for the rest
-//	mov s2, gs:[WinDelta]
-//
-// and then the access at address+s2, which waits for none of these. A page that is
-// not mapped yet faults; the engine looks it up, maps it (host.Window), with what
-// follows it if that is contiguous, and goes on at the same instruction. A page that
+// A page that is not mapped yet faults; the engine looks it up, maps it (host.Window), with
+// what follows it if that is contiguous, and goes on at the same instruction. A page that
 // the guest has not written to is mapped without the right to write, so that the
 // first write faults, too. What is no memory, and stores to pages with code, are left to the
 // interpreter; a region where that happens again and again is translated without.
@@ -22,37 +17,35 @@ package jit
 // Mapping a page costs as much as thousands of lookups. So a window is for one
 // program that has run for a while (its heat): its address space is promoted, and its
 // code is translated anew, as a variant of its own (interp.VariantWindow). When the
-// CPU leaves the address space the window is closed: its size becomes zero, and code
-// that meets it takes the cold way. It opens again when the CPU comes back. Whatever
-// drops a page from the TLB unmaps it; where the whole TLB goes, all pages are compared
-// with the page tables, which costs less than faults would. A program that faults more
-// than it works loses the window.
+// CPU leaves the address space the window is closed, and opens again when it comes
+// back: in between there is no such variant, and code of it is not found. (If some
+// were to run nevertheless, it would fault: a closed window has deltas that lead
+// nowhere.) Whatever drops a page from the TLB unmaps it; where the whole TLB goes,
+// all pages are compared with the page tables, which costs less than faults would. A
+// program that faults more than it works loses the window.
 //
-// The window holds half of the linear addresses of programs, if the host has room for
-// as many: the upper half, where
-// Linux puts programs, libraries, heaps and stacks, or the lower one, for programs
-// that are linked to fixed addresses. Which one is decided at promotion, by
-// where the code runs.
+// The window has two parts. The high one holds the upper half of the linear addresses of
+// programs, where Linux puts programs, libraries, heaps and stacks; the low one
+// holds 16 TiB from zero on, for programs that are linked to fixed addresses. The host
+// has no room for more.
 //
-// Code cannot reach beyond the window, whatever address the guest makes: WinDelta is
-// always WinNeg plus the window's base, so that what passes the check lies in it, or
-// less than a group's span behind it, where nothing is mapped (host.WindowGuard).
+// Code cannot reach beyond the window, whatever address the guest makes: windowed.go says why.
 
 import (
 	"math"
 	"runtime"
+	"slices"
 
 	"hotblock/interp"
 	"hotblock/jit/host"
 	"hotblock/mmu"
 )
 
-// The size of a window in bits of an address: the host has room for one of the
-// greatest size, beside others that are smaller.
-const (
-	windowMost  = 46
-	windowLeast = 38
-)
+// windowParts are the linear addresses that the parts of the window hold.
+var windowParts = [2]struct{ lo, size uint64 }{
+	lowPart:  {0, 1 << lowBits},
+	highPart: {1 << highBit, 1 << highBit},
+}
 
 const (
 	windowPages = 24000 // mapped at a time; the host allows some 65000 mappings
@@ -68,16 +61,14 @@ const (
 
 // guestWindow is what an Engine knows of its window.
 type guestWindow struct {
-	w      *host.Window
-	failed bool // there is none to be had
+	parts  [2]*host.Window // or nil
+	failed bool            // there is none to be had
 
-	lo     uint64             // linear address at its start
 	serial uint64             // counts its owners and times it was emptied
 	open   bool               // the current space is its owner
-	pages  map[uint64]winPage // by number in the window
+	pages  map[uint64]winPage // by linear address
 	at     map[winKey][]uint64
-	low    uint64 // bounds of pages
-	high   uint64
+	bounds [2]struct{ low, high uint64 } // of pages, by part
 
 	after   int    // the heat that it takes
 	heat    int    // of the current space
@@ -87,7 +78,8 @@ type guestWindow struct {
 	owner   uint64 // its tables, or 0
 	large   bool   // some pages are parts of large pages
 
-	without map[blockKey]bool // blocks that are translated without
+	without map[blockKey]bool   // blocks that are translated without
+	seen    map[accessKey]uint8 // where accesses were that did not pass their test
 
 	mapped, unmapped, promoted, faulted uint64
 }
@@ -102,71 +94,34 @@ type winKey struct {
 	off uint64
 }
 
-// windowed checks by the window where there is one.
+// windowed accesses by the window where there is one.
 type windowed struct{ inlineTLB }
 
 func newWindowed(e *Engine, heat int) windowed {
-	e.win = &guestWindow{after: heat, pages: map[uint64]winPage{}, at: map[winKey][]uint64{}, without: map[blockKey]bool{}, low: math.MaxUint64}
-	e.sh.context.WinMask = ^uint64(0)
+	e.win = &guestWindow{after: heat, pages: map[uint64]winPage{}, at: map[winKey][]uint64{}, without: map[blockKey]bool{}, seen: map[accessKey]uint8{}}
+	e.win.noPages()
+	e.sh.context.WinDelta = [2]uint64{closedDelta, closedDelta}
+	e.sh.context.WinBits = [2]uint64{lowPart: ^uint64(1<<lowBits - 1), highPart: 1 << highBit}
 	return windowed{inlineTLB{true}}
 }
 
-func (s windowed) check(t *translator, c *check) mem {
-	if c.whole || t.v&interp.VariantWindow == 0 || t.e.win.without[blockKey{t.r.page, t.r.off}] {
-		return t.inlineCheck(c)
+func (windowed) sharing(t *translator) sharing {
+	if t.v&interp.VariantWindow == 0 || t.e.win.without[blockKey{t.r.page, t.r.off}] {
+		return sharePage
 	}
-	r := c.ref
-	low := r
-	low.disp += int64(c.before)
-	simple := t.simpleRef(&r)
-	m := mem{base: s1, index: s2, disp: -c.before}
-	if simple {
-		m = mem{base: t.home[r.base], index: s2, disp: int32(r.disp)}
-	}
-	if !simple || !c.live {
-		t.address(low)
-	}
-	var miss int
-	switch {
-	case c.live:
-		t.load(s0, gs(offWinNeg))
-		if simple {
-			t.lea(s0, mem{base: s0, index: t.home[r.base], disp: int32(low.disp)})
-		} else {
-			t.lea(s0, mem{base: s0, index: s1})
-		}
-		t.pext(s0, s0, gs(offWinMask))
-		hit := t.jrcxz()
-		miss = t.jmp()
-		t.here(hit)
-	case simple:
-		t.add(s1, gs(offWinNeg))
-		t.opMem(rexW, false, 0x3b, s1, gs(offWinSize)) // cmp
-		miss = t.jcc(ccAE)
-	default:
-		t.load(s0, gs(offWinNeg))
-		t.addReg(s0, s1)
-		t.opMem(rexW, false, 0x3b, s0, gs(offWinSize)) // cmp
-		miss = t.jcc(ccAE)
-	}
-	t.load(s2, gs(offWinDelta))
-	back := t.pos()
-	k, cur, v, storing := *c, t.cur, t.v, t.storing
-	t.cold = append(t.cold, func() {
-		t.patchRel32(miss, t.pos())
-		t.cur, t.v, t.storing = cur, v, storing
-		t.inlineCheck(&k)
-		t.storing = nil
-		t.patchRel32(t.jmp(), back)
-	})
-	return m
+	return shareWindow
 }
 
-// closeWindow makes all checks fail.
+// closedDelta makes all canonical addresses that are none.
+const closedDelta = 1 << 62
+
+// closeWindow makes all accesses fault.
 func (e *Engine) closeWindow() {
 	w, x := e.win, &e.sh.context
 	w.open = false
-	x.WinSize, x.WinMask = 0, ^uint64(0)
+	for i := range x.WinDelta {
+		x.WinDelta[i] += closedDelta
+	}
 	e.cpu.SetWindow(false)
 }
 
@@ -174,10 +129,43 @@ func (e *Engine) closeWindow() {
 func (e *Engine) openWindow() {
 	w, x := e.win, &e.sh.context
 	w.open = true
-	x.WinNeg = -w.lo
-	x.WinDelta = uint64(w.w.Base) - w.lo
-	x.WinSize, x.WinMask = w.w.Size, ^(w.w.Size - 1)
+	for i, p := range w.parts {
+		x.WinDelta[i] = uint64(p.Base) - windowParts[i].lo
+	}
 	e.cpu.SetWindow(true)
+}
+
+// make reserves the addresses.
+func (w *guestWindow) make() bool {
+	for i := range slices.Backward(w.parts[:]) { // there are fewer places for the high one
+		p, err := host.NewWindow(windowParts[i].size)
+		if err != nil {
+			w.free()
+			return false
+		}
+		w.parts[i] = p
+	}
+	return true
+}
+
+// free gives the addresses back.
+func (w *guestWindow) free() {
+	for i, p := range w.parts {
+		if p != nil {
+			p.Close()
+			w.parts[i] = nil
+		}
+	}
+}
+
+// giveUpWindow is for an Engine that is closed.
+func (e *Engine) giveUpWindow() {
+	w := e.win
+	if w.open {
+		e.closeWindow()
+	}
+	w.free()
+	w.failed, w.owner = true, 0
 }
 
 // tables is what identifies the current address space: where its page tables are.
@@ -203,21 +191,21 @@ func (e *Engine) windowTick() {
 	if w.rest++; w.heat < w.after || len(w.pages) > 0 && w.rest < windowRest {
 		return
 	}
-	if w.w == nil {
-		for n := windowMost; w.w == nil; n-- {
-			if n < windowLeast {
-				w.failed = true
-				return
-			}
-			w.w, _ = host.NewWindow(1 << n)
-		}
-		runtime.AddCleanup(e.cpu, func(w *host.Window) { w.Close() }, w.w)
-	}
-	e.emptyWindow()
-	w.lo = e.cpu.RIP &^ (w.w.Size - 1)
-	if w.lo>>47 != 0 {
+	if _, ok := partOf(e.cpu.RIP); !ok {
 		return
 	}
+	if w.parts[0] == nil {
+		if !w.make() {
+			w.failed = true
+			return
+		}
+		runtime.AddCleanup(e.cpu, func(parts [2]*host.Window) {
+			for _, p := range parts {
+				p.Close()
+			}
+		}, w.parts)
+	}
+	e.emptyWindow()
 	w.owner = e.tables()
 	w.promoted++
 	w.faults, w.checked = 0, 0
@@ -244,13 +232,32 @@ func (e *Engine) emptyWindow() {
 	if len(w.pages) == 0 {
 		return
 	}
-	if w.w.Unmap(w.low<<12, (w.high-w.low+1)<<12) != nil {
-		w.failed = true // it stays closed: there are pages in it
+	for i, b := range w.bounds {
+		if b.low < b.high && w.parts[i].Unmap(b.low-windowParts[i].lo, b.high-b.low) != nil {
+			w.failed = true // it stays closed: there are pages in it
+		}
 	}
 	w.unmapped += uint64(len(w.pages))
+	w.noPages()
+}
+
+// noPages forgets all pages.
+func (w *guestWindow) noPages() {
 	clear(w.pages)
 	clear(w.at)
-	w.low, w.high, w.large = math.MaxUint64, 0, false
+	w.large = false
+	for i := range w.bounds {
+		w.bounds[i].low, w.bounds[i].high = math.MaxUint64, 0
+	}
+}
+
+// host is where a linear address is in the window.
+func (w *guestWindow) host(va uint64) (p *host.Window, off uint64, ok bool) {
+	i, ok := partOf(va)
+	if !ok {
+		return nil, 0, false
+	}
+	return w.parts[i], va - windowParts[i].lo, true
 }
 
 // checkWindow opens the window if the current space owns it, after it has compared
@@ -266,10 +273,10 @@ func (e *Engine) checkWindow() {
 		}
 		return
 	}
-	for n, p := range w.pages {
-		q, ok := e.cpu.Direct(w.lo+n<<12, false, true)
+	for va, p := range w.pages {
+		q, ok := e.cpu.Direct(va, false, true)
 		if !ok || q.Block != p.blk || q.Off != p.off || p.write && !q.Write {
-			e.unmapNumber(n, p)
+			e.unmap(va, p)
 		}
 	}
 	w.checked += len(w.pages)
@@ -282,35 +289,36 @@ func (e *Engine) checkWindow() {
 // unmapPage unmaps the page at a linear address of the current space.
 func (e *Engine) unmapPage(va uint64, large bool) {
 	w := e.win
-	if w == nil || !w.open || va-w.lo >= w.w.Size {
+	if w == nil || !w.open {
 		return
 	}
 	if large || w.large {
 		e.checkWindow()
 		return
 	}
-	n := (va - w.lo) >> 12
-	if p, ok := w.pages[n]; ok {
-		e.unmapNumber(n, p)
+	va &^= mmu.PageSize - 1
+	if p, ok := w.pages[va]; ok {
+		e.unmap(va, p)
 	}
 }
 
-// unmapNumber unmaps a page by its number; everything, where the host cannot split its
-// mapping any more.
-func (e *Engine) unmapNumber(n uint64, p winPage) {
-	if e.win.w.Unmap(n<<12, mmu.PageSize) != nil {
+// unmap unmaps the page at va; everything, where the host cannot split its mapping any
+// more.
+func (e *Engine) unmap(va uint64, p winPage) {
+	w := e.win
+	if h, off, ok := w.host(va); !ok || h.Unmap(off, mmu.PageSize) != nil {
 		e.emptyWindow()
 		return
 	}
-	e.win.unmapped++
-	e.win.forget(n, p)
+	w.unmapped++
+	w.forget(va, p)
 }
 
-func (w *guestWindow) forget(n uint64, p winPage) {
-	delete(w.pages, n)
+func (w *guestWindow) forget(va uint64, p winPage) {
+	delete(w.pages, va)
 	l := w.at[p.winKey]
 	for i := range l {
-		if l[i] == n {
+		if l[i] == va {
 			l[i] = l[len(l)-1]
 			l = l[:len(l)-1]
 			break
@@ -329,15 +337,15 @@ func (e *Engine) Protect(b *mmu.Block, off uint64) {
 	if w == nil || len(w.at) == 0 {
 		return
 	}
-	for _, n := range w.at[winKey{b, off}] {
-		if p := w.pages[n]; p.write {
+	for _, va := range w.at[winKey{b, off}] {
+		if p := w.pages[va]; p.write {
 			fd, _ := b.File()
-			if w.w.Map(n<<12, mmu.PageSize, fd, off, false) != nil {
+			if h, at, ok := w.host(va); !ok || h.Map(at, mmu.PageSize, fd, off, false) != nil {
 				e.emptyWindow()
 				return
 			}
 			p.write = false
-			w.pages[n] = p
+			w.pages[va] = p
 		}
 	}
 }
@@ -347,15 +355,17 @@ func (e *Engine) Protect(b *mmu.Block, off uint64) {
 func (e *Engine) windowFault(r *region) bool {
 	w, x := e.win, &e.sh.context
 	const write = 1 << 1 // in the error code
-	off := uint64(x.FaultAddr) - uint64(w.w.Base)
-	va := w.lo + off
+	va := e.windowAddress()
 	wr := x.FaultErr&write != 0
 	w.faults++
 	w.faulted++
-	if !w.open || off >= w.w.Size || off < mmu.PageSize {
+	h, off, ok := w.host(va)
+	if !w.open || !ok {
+		e.leftToInterpreter(r)
 		return false
 	}
-	n := off >> 12
+	va &^= mmu.PageSize - 1
+	off &^= mmu.PageSize - 1
 	if len(w.pages) >= windowPages {
 		e.emptyWindow()
 		w.heat = windowCold
@@ -376,43 +386,64 @@ func (e *Engine) windowFault(r *region) bool {
 		w.failed = true
 		return false
 	}
-	if old, ok := w.pages[n]; ok {
+	if old, ok := w.pages[va]; ok {
 		if old.winKey == (winKey{p.Block, p.Off}) && (old.write || !wr) {
 			return false // it is there: something else is wrong
 		}
-		w.forget(n, old)
+		w.forget(va, old)
 	}
-	run := uint64(1)
-	for run < windowRun && n+run < w.w.Size>>12 && (va+run<<12)&(mmu.PageSize<<4-1)>>12 != 0 {
-		if _, ok := w.pages[n+run]; ok {
+	size := uint64(mmu.PageSize)
+	for size < windowRun*mmu.PageSize && (va+size)&(windowRun*mmu.PageSize-1) != 0 {
+		if _, ok := w.pages[va+size]; ok {
 			break
 		}
-		q, ok := e.cpu.Direct(va+run<<12, false, true)
-		if !ok || q.Block != p.Block || q.Off != p.Off+run<<12 || q.Write != p.Write {
+		q, ok := e.cpu.Direct(va+size, false, true)
+		if !ok || q.Block != p.Block || q.Off != p.Off+size || q.Write != p.Write {
 			break
 		}
-		run++
+		size += mmu.PageSize
 	}
-	if w.w.Map(n<<12, run<<12, fd, p.Off, p.Write) != nil {
+	if h.Map(off, size, fd, p.Off, p.Write) != nil {
 		// The host has no room for more mappings.
 		e.emptyWindow()
 		w.heat = windowCold
 		return false
 	}
-	for i := range run {
-		k := winKey{p.Block, p.Off + i<<12}
-		w.pages[n+i] = winPage{k, p.Write}
-		w.at[k] = append(w.at[k], n+i)
+	for n := uint64(0); n < size; n += mmu.PageSize {
+		k := winKey{p.Block, p.Off + n}
+		w.pages[va+n] = winPage{k, p.Write}
+		w.at[k] = append(w.at[k], va+n)
+		w.mapped++
 	}
-	w.low, w.high = min(w.low, n), max(w.high, n+run-1)
-	w.mapped += run
+	i, _ := partOf(va)
+	b := &w.bounds[i]
+	b.low, b.high = min(b.low, va), max(b.high, va+size)
 	return true
 }
 
-// inWindow reports whether a fault was at an address in the window.
+// inWindow reports whether a fault was at an address in the window, or beside it.
 func (e *Engine) inWindow() bool {
 	w := e.win
-	return w != nil && w.w != nil && uint64(e.sh.FaultAddr)-uint64(w.w.Base) < w.w.Size+host.WindowGuard
+	if w == nil || w.parts[0] == nil {
+		return false
+	}
+	for _, p := range w.parts {
+		if uint64(e.sh.FaultAddr)-uint64(p.Base)+host.WindowGuard < p.Size+2*host.WindowGuard {
+			return true
+		}
+	}
+	return false
+}
+
+// windowAddress is the linear address of such a fault.
+func (e *Engine) windowAddress() uint64 {
+	w := e.win
+	for i, p := range w.parts {
+		if off := uint64(e.sh.FaultAddr) - uint64(p.Base); off+host.WindowGuard < p.Size+2*host.WindowGuard {
+			return off + windowParts[i].lo
+		}
+	}
+	panic("jit: the fault is not in the window")
 }
 
 // leftToInterpreter counts faults that mapping a page does not help with.
@@ -441,19 +472,21 @@ func (e *Engine) leaveWindow() (serial uint64, heat int) {
 	return serial, w.heat
 }
 
-// enterWindow opens it again if the space that is entered is its owner.
-func (e *Engine) enterWindow(s *savedSpace) {
+// enterWindow opens it again if the space that is entered is its owner. It reports
+// whether the space's code is of the same variant as when it was left.
+func (e *Engine) enterWindow(s *savedSpace) (same bool) {
 	w := e.win
 	if w == nil {
-		return
+		return true
 	}
 	w.heat = 0
 	if s != nil {
 		w.heat = s.heat
 		if s.window != 0 && s.window == w.serial {
 			e.openWindow()
-			return
+			return true
 		}
 	}
 	e.checkWindow()
+	return s == nil || w.open == (s.window != 0)
 }

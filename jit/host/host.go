@@ -146,8 +146,8 @@ const NumStacks = 2
 // page that faults.
 const StackSize = 64 << 10
 
-// WindowGuard is how many bytes behind a Window fault.
-const WindowGuard = 64 << 10
+// WindowGuard is how many bytes in front of a Window and behind it fault.
+const WindowGuard = 4 << 30
 
 // MaxArenas is how many arenas there can be at a time.
 const MaxArenas = 64

@@ -5,16 +5,17 @@ package host
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// Unsafe is used here for addresses in a range that is reserved by mmap for a Window
-// alone, until Close. Every offset is checked to be in it.
+// Unsafe is used here for addresses in a range that is reserved by mmap for Windows
+// alone, for one at a time. Every offset is checked to be in it.
 
 // A Window is a range of host addresses, into which pages of files are mapped one by
-// one. What is not mapped faults, and so do the WindowGuard bytes behind it.
+// one. What is not mapped faults, and so do the WindowGuard bytes on either side of it.
 type Window struct {
 	Base uintptr // its address
 	Size uint64  // in bytes
@@ -24,13 +25,28 @@ type Window struct {
 
 const windowFlags = unix.MAP_PRIVATE | unix.MAP_ANON | unix.MAP_NORESERVE
 
+// idle are the addresses of windows that were closed, by size. They stay reserved: with
+// what others map in between there may be no room for as many again.
+var idle struct {
+	sync.Mutex
+	at map[uint64][]unsafe.Pointer
+}
+
 // NewWindow reserves size bytes of addresses, a multiple of the page size. It fails
 // where the system does not give as many.
 func NewWindow(size uint64) (*Window, error) {
-	p, err := unix.MmapPtr(-1, 0, nil, uintptr(size+WindowGuard), unix.PROT_NONE, windowFlags)
+	idle.Lock()
+	defer idle.Unlock()
+	if l := idle.at[size]; len(l) > 0 {
+		p := l[len(l)-1]
+		idle.at[size] = l[:len(l)-1]
+		return &Window{Base: uintptr(p), Size: size, at: p}, nil
+	}
+	p, err := unix.MmapPtr(-1, 0, nil, uintptr(size+2*WindowGuard), unix.PROT_NONE, windowFlags)
 	if err != nil {
 		return nil, fmt.Errorf("host: reserving %d GiB of addresses: %w", size>>30, err)
 	}
+	p = unsafe.Add(p, WindowGuard)
 	return &Window{Base: uintptr(p), Size: size, at: p}, nil
 }
 
@@ -59,13 +75,22 @@ func (w *Window) Unmap(off, n uint64) error {
 	return err
 }
 
-// Close gives the addresses back. No thread may use them. Closing it again does
-// nothing.
+// Close unmaps everything and leaves the addresses to the next Window of this size.
+// Closing it again does nothing.
 func (w *Window) Close() error {
 	if w.at == nil {
 		return nil
 	}
 	at, size := w.at, w.Size
+	if err := w.Unmap(0, size); err != nil {
+		return err
+	}
 	w.at, w.Size = nil, 0
-	return unix.MunmapPtr(at, uintptr(size+WindowGuard))
+	idle.Lock()
+	defer idle.Unlock()
+	if idle.at == nil {
+		idle.at = map[uint64][]unsafe.Pointer{}
+	}
+	idle.at[size] = append(idle.at[size], at)
+	return nil
 }
