@@ -60,6 +60,7 @@ type accessGroup struct {
 
 	part windowPart // shareWindow: of the window
 	at   int64      // and the address that is tested, from the origin
+	safe bool       // it need not be tested
 }
 
 // value is what is known of a register.

@@ -431,12 +431,15 @@ func (e *Engine) Run(entry uint64) {
 	if e.win != nil && e.win.after == 0 && !e.win.open && e.cpu.CPL == 3 {
 		e.windowTick()
 	}
+	r := e.regions[entry-1]
+	if e.misplaced(r) {
+		return
+	}
 	if e.cfg.Verify != VerifyOff {
-		e.runVerified(e.regions[entry-1])
+		e.runVerified(r)
 		return
 	}
 	c, x := e.cpu, &e.sh.context
-	r := e.regions[entry-1]
 	e.setMode32(r.variant)
 	e.relied(c.RIP, r.variant)
 	e.in()
@@ -633,7 +636,9 @@ func (e *Engine) goOn() bool {
 // region returns the region at the CPU's RIP for its present state, or nil.
 func (e *Engine) region() *region {
 	if n := e.cpu.Entry(); n != 0 {
-		return e.regions[n-1]
+		if r := e.regions[n-1]; !e.misplaced(r) {
+			return r
+		}
 	}
 	return nil
 }

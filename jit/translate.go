@@ -99,6 +99,8 @@ type region struct {
 	resume   int32         // host offset of what brings them there and goes on at Resume
 	split    *region       // the same without groups of accesses
 	record   *Record       // or nil: see profile.go
+	windowed bool          // it has accesses by the window, and must lie in
+	part     windowPart    // this part of it
 }
 
 // instMap says where an instruction's code is.

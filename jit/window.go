@@ -106,10 +106,35 @@ func newWindowed(e *Engine, heat int) windowed {
 }
 
 func (windowed) sharing(t *translator) sharing {
-	if t.v&interp.VariantWindow == 0 || t.e.win.without[blockKey{t.r.page, t.r.off}] {
+	r := t.r
+	if t.v&interp.VariantWindow == 0 {
 		return sharePage
 	}
+	p, ok := partOf(t.va - uint64(r.goff))
+	if !ok || t.e.win.without[blockKey{r.page, r.off}] {
+		return sharePage
+	}
+	r.windowed, r.part = true, p
 	return shareWindow
+}
+
+// misplaced reports whether a region must not run where the CPU is about to enter it. It
+// dies then, to be made without a window.
+func (e *Engine) misplaced(r *region) bool {
+	if !r.windowed {
+		return false
+	}
+	if p, ok := partOf(e.cpu.RIP - uint64(r.goff)); ok && p == r.part {
+		return false
+	}
+	e.withoutWindow(r)
+	return true
+}
+
+// withoutWindow has a region made anew, without the window.
+func (e *Engine) withoutWindow(r *region) {
+	e.win.without[blockKey{r.page, r.off}] = true
+	e.kill(r)
 }
 
 // closedDelta makes all canonical addresses that are none.
@@ -449,8 +474,7 @@ func (e *Engine) windowAddress() uint64 {
 // leftToInterpreter counts faults that mapping a page does not help with.
 func (e *Engine) leftToInterpreter(r *region) {
 	if r.bad++; r.bad == windowTries && !r.dead && r.entry != 0 {
-		e.win.without[blockKey{r.page, r.off}] = true
-		e.kill(r)
+		e.withoutWindow(r)
 	}
 }
 

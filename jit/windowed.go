@@ -25,7 +25,9 @@ package jit
 // Around either part there are gigabytes that are never mapped. So a test of a register
 // stands for all accesses at constant distances from it, reads and writes alike, and a
 // function tests RSP once. Such accesses are a group, by the same origins as in
-// coalesce.go, without a limit to their span. An absolute address is not tested at all.
+// coalesce.go, without a limit to their span. Absolute addresses are not tested at all,
+// and neither are those relative to RIP: a region is only entered where it lies in the
+// part of the window for which it was made (region.part, Engine.region).
 //
 // Which part a group is tested for is a guess: by the registers' values at the time of
 // translation, or by where the code is. Where the test fails, the interpreter runs the
@@ -100,9 +102,12 @@ func (t *translator) planWindowed(p *accessPlan) {
 	if t.testsBase(r) {
 		q.at -= r.disp
 	}
-	if origin == zeroOrigin {
-		q.part = lowPart
-	} else {
+	switch origin {
+	case zeroOrigin:
+		q.part, q.safe = lowPart, true
+	case rbaseOrigin:
+		q.part, q.safe = t.r.part, true
+	default:
 		q.part = t.guessPart(p, origin)
 	}
 	if q.part == bothParts && len(c.groups) >= maxGroups {
@@ -183,7 +188,7 @@ func (t *translator) windowedAccess(p *accessPlan, live bool) mem {
 		}
 		m.base, m.disp = va, int32(r.disp)
 	}
-	if p.first && q.origin != zeroOrigin {
+	if p.first && !q.safe {
 		t.testPart(q.part, va, live, r)
 	}
 	switch {
