@@ -40,6 +40,7 @@ type accessPlan struct {
 	group int16 // or -1
 	first bool  // it checks for the group
 	disp  int64 // where the access begins, from the group's origin
+	base  bool  // shareWindow: it is the base that is to be tested
 }
 
 // A sharing says which accesses share a check.
@@ -53,14 +54,11 @@ const (
 
 // accessGroup is a group of accesses.
 type accessGroup struct {
-	origin int32
-	write  bool
-	lo, hi int64 // span, from the origin
-	n      int   // accesses
-
-	part windowPart // shareWindow: of the window
-	at   int64      // and the address that is tested, from the origin
-	safe bool       // it need not be tested
+	origin      int32
+	write       bool
+	lo, hi      int64 // span, from the origin
+	n           int   // accesses
+	windowGroup       // shareWindow: see windowed.go
 }
 
 // value is what is known of a register.
@@ -88,8 +86,11 @@ type coalescer struct {
 	regs   [numOrigins]value
 	sums   []knownSum
 	fresh  int32
-	closed int   // groups before this one take no more: the TLB is another behind STAC
-	inS2   int16 // the group whose addend is in s2, or -1; see also deltaInS2
+	closed int               // groups before this one take no more: the TLB is another behind STAC
+	open   int               // but for these: they are from before the region's loops
+	small  uint32            // registers that are less than 2^32
+	before [numOrigins]value // the registers where the region's loops begin
+	inS2   int16             // the group whose addend is in s2, or -1; see also deltaInS2
 }
 
 // Origins behind the registers.
@@ -104,7 +105,7 @@ const (
 // planAccesses looks for groups in the region's instructions.
 func (t *translator) planAccesses(split bool) {
 	c := &t.co
-	c.plan, c.groups, c.sums, c.next, c.closed, c.inS2 = c.plan[:0], c.groups[:0], c.sums[:0], 0, 0, -1
+	c.plan, c.groups, c.sums, c.next, c.closed, c.open, c.inS2, c.small = c.plan[:0], c.groups[:0], c.sums[:0], 0, 0, 0, -1, 0
 	for i := range c.regs {
 		c.regs[i] = value{origin: int32(i)}
 	}
@@ -113,15 +114,22 @@ func (t *translator) planAccesses(split bool) {
 	if !split && t.wide {
 		c.rule = t.e.use.memory.sharing(t)
 	}
+	looped := t.loopWrites()
 	for i := range t.n {
 		g := &t.insts[i]
+		t.index = i
+		if i == t.loopLo {
+			c.open = len(c.groups)
+			c.before = c.regs
+		}
 		if g.meet {
-			c.meet()
+			c.meet(looped)
 		}
 		t.accesses(g)
-		c.step(g)
+		t.step(g)
 	}
 	if c.rule == shareWindow {
+		t.hoist(looped)
 		return
 	}
 	for i := range c.plan {
@@ -222,9 +230,9 @@ func (c *coalescer) sum(s sum) int32 {
 // join puts an access into a group with room for it, or into a new one.
 func (c *coalescer) join(p *accessPlan, origin int32) {
 	lo, hi := p.disp, p.disp+int64(p.size)
-	for i := len(c.groups) - 1; i >= c.closed; i-- {
+	for i := len(c.groups) - 1; i >= 0; i-- {
 		q := &c.groups[i]
-		if q.origin != origin || p.write && !q.write || max(hi, q.hi)-min(lo, q.lo) > maxSpan {
+		if !c.takes(i) || q.origin != origin || p.write && !q.write || max(hi, q.hi)-min(lo, q.lo) > maxSpan {
 			continue
 		}
 		q.lo, q.hi = min(lo, q.lo), max(hi, q.hi)
@@ -238,17 +246,37 @@ func (c *coalescer) join(p *accessPlan, origin int32) {
 	}
 }
 
-// meet forgets what is known of registers, where paths meet.
-func (c *coalescer) meet() {
+// takes reports whether group i takes more accesses.
+func (c *coalescer) takes(i int) bool { return i >= c.closed || i < c.open }
+
+// meet forgets, where paths meet in a loop, what is known of the registers that loops
+// write.
+func (c *coalescer) meet(looped uint32) {
 	c.closed = len(c.groups)
-	for i := range rbaseOrigin {
-		c.regs[i] = value{origin: c.fresh}
-		c.fresh++
+	for r := range rbaseOrigin {
+		if looped>>r&1 != 0 {
+			c.regs[r] = value{origin: c.fresh}
+			c.fresh++
+		}
 	}
+	c.small &^= looped
+}
+
+// loopWrites is the set of registers that the region's loops write.
+func (t *translator) loopWrites() (set uint32) {
+	for i := max(t.loopLo, 0); i <= t.loopHi; i++ {
+		set |= t.insts[i].e.GPRWritten
+		switch t.insts[i].e.Class {
+		case decode.ClassStack, decode.ClassString, decode.ClassSystem, decode.ClassBranch:
+			set |= 1 << x86.RSP
+		}
+	}
+	return set
 }
 
 // step follows what an instruction does to the registers.
-func (c *coalescer) step(g *ginst) {
+func (t *translator) step(g *ginst) {
+	c := &t.co
 	x, e := &g.x, &g.e
 	written := e.GPRWritten
 	w := int64(x.OpSize)
@@ -260,7 +288,7 @@ func (c *coalescer) step(g *ginst) {
 	sp := c.regs[x86.RSP]
 	switch x.Op {
 	case opStac, opClac, opPopf:
-		c.closed = len(c.groups)
+		c.closed, c.open = len(c.groups), 0
 	case opPush, opCall:
 		move(x86.RSP, value{sp.origin, sp.disp - w})
 	case opPop:
@@ -291,8 +319,11 @@ func (c *coalescer) step(g *ginst) {
 			v := c.regs[x.Base]
 			v.disp += x.Disp
 			move(x.Args[0].Reg, v)
+		} else if x.OpSize == 8 && x.AddrSize == 8 && x.Base == ripBase {
+			move(x.Args[0].Reg, value{rbaseOrigin, x.Disp + t.ripDisp(g)})
 		}
 	}
+	c.stepSmall(g)
 	for r := range uint8(16) {
 		if written&^keep>>r&1 != 0 {
 			c.regs[r] = value{origin: c.fresh}

@@ -64,7 +64,7 @@ type site struct {
 	region  int32  // index into Engine.regions
 	goff    uint32 // guest offset in the granule: of the instruction; of an edge, of the target
 	retry   int32  // miss: host offset of the check; edge: of the displacement to patch, or -1
-	stub    int32  // edge: host offset of the stub
+	stub    int32  // edge: host offset of the stub; outside: offset of the access in the page
 	gen     int32  // host offset of a generation to compare MapGen with, or 0
 	linked  uint64 // entry of the region that an edge leads to, or 0
 	ref     ref
@@ -319,8 +319,11 @@ func (t *translator) emit() bool {
 	}
 	for i := range t.n {
 		g := &t.insts[i]
-		g.host = int32(t.pos())
 		t.cur, t.index = g, i
+		if i == t.loopLo {
+			t.hoisted()
+		}
+		g.host = int32(t.pos())
 		if g.meet {
 			t.co.inS2 = -1
 		}

@@ -22,10 +22,12 @@ package jit
 //	shr s0, 44
 //	jne cold
 //
-// Around either part there are gigabytes that are never mapped. So a test of a register
+// Around either part there are gigabytes that are never mapped (host.WindowGuard). So a test of a register
 // stands for all accesses at constant distances from it, reads and writes alike, and a
 // function tests RSP once. Such accesses are a group, by the same origins as in
-// coalesce.go, without a limit to their span. Absolute addresses are not tested at all,
+// coalesce.go, without a limit to their span. An index that is known to be less than 2^32,
+// because it was written as a register of 32 bits, does not matter either. What a loop does
+// not change is tested before it. Absolute addresses are not tested at all,
 // and neither are those relative to RIP: a region is only entered where it lies in the
 // part of the window for which it was made (region.part, Engine.region).
 //
@@ -37,6 +39,7 @@ package jit
 import (
 	"hotblock/interp"
 	"hotblock/x86"
+	"hotblock/x86/decode"
 )
 
 // A windowPart is a part of the window: see windowParts.
@@ -55,6 +58,18 @@ const (
 	// maxReach is how far from the address tested an access may be.
 	maxReach = 1 << 31
 )
+
+// windowGroup is what a group has beside for a window.
+type windowGroup struct {
+	part windowPart
+	at   int64  // the address that is tested, from the origin
+	safe bool   // it need not be tested
+	inst int    // where it would be
+	off  uint32 // the same as an offset in the page
+
+	hoisted bool  // it is tested in front of the loops
+	reg     uint8 // this register
+}
 
 // deltaInS2 is what coalescer.inS2 is where s2 holds the delta of a part.
 func deltaInS2(p windowPart) int16 { return -2 - int16(p) }
@@ -79,8 +94,8 @@ func (t *translator) planWindowed(p *accessPlan) {
 	var origin int32
 	switch {
 	case r.seg == 0:
-		origin = c.originOf(p)
-		if origin == zeroOrigin && (p.disp < 0 || p.disp > 1<<lowBits-pageSize) {
+		origin = t.windowOrigin(p)
+		if origin == zeroOrigin && (p.disp < 0 || p.disp > 1<<lowBits-pageSize) || origin == rbaseOrigin && (p.disp < -2*maxReach || p.disp > 2*maxReach) {
 			return
 		}
 	case r.base == noGuest && r.index == noGuest:
@@ -90,16 +105,17 @@ func (t *translator) planWindowed(p *accessPlan) {
 		origin = c.fresh // each is on its own
 		c.fresh++
 	}
-	for i := len(c.groups) - 1; i >= c.closed; i-- {
+	for i := len(c.groups) - 1; i >= 0; i-- {
 		q := &c.groups[i]
-		if d := p.disp - q.at; q.origin == origin && q.n >= 0 && d >= -maxReach && d < maxReach {
+		if d := p.disp - q.at; c.takes(i) && q.origin == origin && q.n >= 0 && d >= -maxReach && d < maxReach {
 			q.n++
+			q.lo, q.hi = min(q.lo, p.disp), max(q.hi, p.disp)
 			p.group = int16(i)
 			return
 		}
 	}
-	q := accessGroup{origin: origin, n: 1, at: p.disp}
-	if t.testsBase(r) {
+	q := accessGroup{origin: origin, n: 1, lo: p.disp, hi: p.disp, windowGroup: windowGroup{at: p.disp, inst: t.index, off: t.cur.off}}
+	if p.base {
 		q.at -= r.disp
 	}
 	switch origin {
@@ -117,10 +133,92 @@ func (t *translator) planWindowed(p *accessPlan) {
 	c.groups = append(c.groups, q)
 }
 
-// testsBase reports whether the base of a reference can be tested in place of the
-// address.
-func (t *translator) testsBase(r *ref) bool {
-	return r.seg == 0 && r.index == noGuest && r.base != noGuest
+// windowOrigin is originOf, or that of the base alone where the index is small. It sets
+// p.base where the base can be tested in place of the address.
+func (t *translator) windowOrigin(p *accessPlan) int32 {
+	c, r := &t.co, &p.ref
+	if r.index != noGuest && c.small>>r.index&1 == 0 {
+		return c.originOf(p)
+	}
+	p.base = r.base != noGuest
+	q := *p
+	q.ref.index = noGuest
+	origin := c.originOf(&q)
+	p.disp = q.disp
+	return origin
+}
+
+// stepSmall follows which registers are less than 2^32.
+func (c *coalescer) stepSmall(g *ginst) {
+	x := &g.x
+	d := &x.Args[0]
+	small := c.small &^ g.e.GPRWritten
+	if x.NArgs > 0 && d.Kind == decode.GPR && g.e.GPRWritten == 1<<d.Reg {
+		switch {
+		case d.Size == 1 || d.Size == 2:
+			small |= c.small & (1 << d.Reg)
+		case d.Size == 4 && zeroExtends[x.Op] || d.Size == 8 && x.Op == opMovzx:
+			small |= 1 << d.Reg
+		case d.Size == 8 && x.Op == opMov && x.Args[1].Kind == decode.GPR:
+			small |= c.small >> x.Args[1].Reg & 1 << d.Reg
+		}
+	}
+	c.small = small
+}
+
+// zeroExtends are operations that, in their 32-bit form, always clear the upper half of
+// their first operand.
+var zeroExtends = func() map[decode.Op]bool {
+	m := map[decode.Op]bool{}
+	for _, name := range []string{"mov", "movzx", "lea", "add", "sub", "and", "or", "xor", "inc", "dec", "neg", "not", "shl", "shr", "sar"} {
+		m[decode.MustOp(name)] = true
+	}
+	return m
+}()
+
+// ripDisp is what the displacement of an operand relative to RIP is relative to RBase.
+func (t *translator) ripDisp(g *ginst) int64 { return int64(t.goff) + int64(g.off) + int64(g.x.Len) }
+
+// hoist finds the groups that can be tested in front of the region's loops: those of
+// which a register there has the origin, and keeps it.
+func (t *translator) hoist(looped uint32) {
+	c := &t.co
+	if t.loopHi < 0 {
+		return
+	}
+	for i := c.open; i < len(c.groups); i++ {
+		q := &c.groups[i]
+		if q.safe || q.n < 0 || q.inst > t.loopHi {
+			continue
+		}
+		for r := range uint8(16) {
+			v := c.before[r]
+			if looped>>r&1 == 0 && v.origin == q.origin && q.lo-v.disp >= -maxReach && q.hi-v.disp < maxReach {
+				q.hoisted, q.reg = true, r
+				break
+			}
+		}
+	}
+}
+
+// hoisted tests what is tested in front of the loops.
+func (t *translator) hoisted() {
+	c := &t.co
+	if c.rule != shareWindow {
+		return
+	}
+	for i := range c.groups {
+		q := &c.groups[i]
+		if !q.hoisted {
+			continue
+		}
+		r := ref{base: q.reg, index: noGuest, bits: 64}
+		t.testPart(q, t.guest(q.reg, s1), t.cur.live != 0, &r)
+		c.inS2 = -1
+		if q.part == bothParts {
+			t.store(gs(offGroup+8*int32(i)), s2)
+		}
+	}
 }
 
 // guessPart says for which part of the window an access is to be tested.
@@ -171,15 +269,22 @@ func (t *translator) windowedAccess(p *accessPlan, live bool) mem {
 	c, r := &t.co, &p.ref
 	q := &c.groups[p.group]
 	va, m := s1, mem{base: s1, index: s2}
+	first := p.first && !q.safe && !q.hoisted
 	switch {
-	case q.origin == zeroOrigin:
+	case q.origin == zeroOrigin && r.index == noGuest:
 		if r.disp == int64(int32(r.disp)) {
 			m = based(s2, int32(r.disp))
 		} else {
 			t.constant(s1, uint64(r.disp))
 		}
-	case !t.testsBase(r):
+	case r.seg != 0 || r.index != noGuest:
+		if first && p.base {
+			t.testPart(q, t.guest(r.base, s1), live, &ref{base: r.base, index: noGuest, bits: 64})
+		}
 		t.address(*r)
+		if first && !p.base {
+			t.testPart(q, s1, live, r)
+		}
 	default:
 		if r.base == ripBase {
 			t.load(s1, gs(offRBase))
@@ -187,9 +292,9 @@ func (t *translator) windowedAccess(p *accessPlan, live bool) mem {
 			va = t.guest(r.base, s1)
 		}
 		m.base, m.disp = va, int32(r.disp)
-	}
-	if p.first && !q.safe {
-		t.testPart(q.part, va, live, r)
+		if first {
+			t.testPart(q, va, live, r)
+		}
 	}
 	switch {
 	case q.part != bothParts:
@@ -198,9 +303,9 @@ func (t *translator) windowedAccess(p *accessPlan, live bool) mem {
 			c.inS2 = deltaInS2(q.part)
 		}
 		return m
-	case p.first && q.n > 1:
+	case first && q.n > 1:
 		t.store(gs(offGroup+8*int32(p.group)), s2)
-	case !p.first && c.inS2 != p.group:
+	case !first && c.inS2 != p.group:
 		t.load(s2, gs(offGroup+8*int32(p.group)))
 	}
 	c.inS2 = p.group
@@ -210,9 +315,11 @@ func (t *translator) windowedAccess(p *accessPlan, live bool) mem {
 // delta is what leads from linear addresses in a part to host addresses.
 func delta(p windowPart) mem { return gs(offWinDelta + 8*int32(p)) }
 
-// testPart leaves where the address in va is not in a part of the window. For both
-// parts it leaves the delta of the one that it is in in s2. It uses s0.
-func (t *translator) testPart(p windowPart, va int8, live bool, r *ref) {
+// testPart leaves where the address in va, which r says how to find, is not in the
+// group's part of the window. For both parts it brings the delta of the one that it is in
+// to s2. It uses s0.
+func (t *translator) testPart(q *accessGroup, va int8, live bool, r *ref) {
+	p := q.part
 	var out, in []int // jumps to the site, and on
 	bits := func(p windowPart) { t.pext(s0, va, gs(offWinBits+8*int32(p))) }
 	switch {
@@ -259,7 +366,7 @@ func (t *translator) testPart(p windowPart, va int8, live bool, r *ref) {
 	for _, at := range in {
 		t.patchRel32(at, t.pos())
 	}
-	id := t.newSite(site{kind: siteOutside, goff: t.goff + t.cur.off, ref: *r})
+	id := t.newSite(site{kind: siteOutside, goff: t.goff + t.cur.off, stub: int32(q.off), ref: *r})
 	t.cold = append(t.cold, func() {
 		for _, at := range out {
 			t.patchRel32(at, t.pos())
@@ -291,6 +398,6 @@ func (e *Engine) outsideWindow(s *site, va uint64) {
 	if len(w.seen) >= maxSeen {
 		clear(w.seen)
 	}
-	w.seen[accessKey{r.page, s.goff - r.goff + r.off}] |= 1 << p
+	w.seen[accessKey{r.page, uint32(s.stub)}] |= 1 << p
 	e.kill(r)
 }

@@ -147,7 +147,7 @@ const NumStacks = 2
 const StackSize = 64 << 10
 
 // WindowGuard is how many bytes in front of a Window and behind it fault.
-const WindowGuard = 4 << 30
+const WindowGuard = 64 << 30
 
 // MaxArenas is how many arenas there can be at a time.
 const MaxArenas = 64
