@@ -48,6 +48,7 @@ type elfInfo struct {
 	id    string
 	syms  *symtab
 	all   bool // the symbols are those of .symtab
+	bare  bool // the code is not in the file: it is one of debug information, whose loads say nothing of the program's file
 }
 
 // readELF reads a 64-bit ELF file; nil: it is none, or its headers are not there.
@@ -73,6 +74,9 @@ func readELF(read fileReader) *elfInfo {
 		switch le.Uint32(ph) {
 		case 1: // PT_LOAD
 			e.loads = append(e.loads, loadSegment{off, vaddr, size})
+			if le.Uint32(ph[4:])&1 != 0 && size < le.Uint64(ph[40:]) { // PF_X
+				e.bare = true
+			}
 		case 2: // PT_DYNAMIC
 			if size <= 1<<16 {
 				dynamic = read(off, size)
@@ -84,7 +88,14 @@ func readELF(read fileReader) *elfInfo {
 		}
 	}
 	if shoff != 0 && le.Uint16(h[58:]) == 64 && shnum <= maxSections {
-		e.sections(read, read(shoff, shnum*64))
+		sh := read(shoff, shnum*64)
+		e.sections(read, sh)
+		// Go's linker leaves the build ID out of the segment of notes.
+		for ; len(sh) >= 64 && e.id == ""; sh = sh[64:] {
+			if size := le.Uint64(sh[32:]); le.Uint32(sh[4:]) == 7 && size <= 1<<16 { // SHT_NOTE
+				e.note(read(le.Uint64(sh[24:]), size))
+			}
+		}
 	}
 	if e.syms == nil && dynamic != nil {
 		e.dynamic(read, dynamic)
@@ -272,7 +283,7 @@ func (p *Profiler) readFile(k *kernel, f *file) {
 			f.img.syms = p.keep(e.syms)
 		}
 	}
-	if h := p.hostBinary(f.path, f.img.id); h != nil && (e == nil || !e.all) {
+	if h := p.hostBinary(f.path, f.img.id); h != nil && (e == nil || !e.all) && (f.loads != nil || !h.bare) {
 		if f.loads == nil {
 			f.loads, f.img.id = h.loads, h.id
 			f.img.setRange(h.loads)
@@ -298,9 +309,13 @@ func (m *image) setRange(loads []loadSegment) {
 
 // hostBinary looks for a file of the guest in the directory of binaries: by its
 // path, by its name, or by its build ID as debug packages have it. A file with
-// another build ID is not taken.
+// another build ID is not taken; of the others, the first with all symbols, else
+// with some.
 func (p *Profiler) hostBinary(path, id string) *elfInfo {
-	dir := p.opt.Binaries
+	return findBinary(p.opt.Binaries, path, id)
+}
+
+func findBinary(dir, path, id string) *elfInfo {
 	if dir == "" {
 		return nil
 	}
@@ -308,12 +323,20 @@ func (p *Profiler) hostBinary(path, id string) *elfInfo {
 	if len(id) > 2 {
 		names = append(names, filepath.Join(dir, ".build-id", id[:2], id[2:]+".debug"), filepath.Join(dir, id), filepath.Join(dir, id+".debug"))
 	}
+	var best *elfInfo
 	for _, name := range names {
-		if e := readHostELF(name); e != nil && (id == "" || e.id == "" || e.id == id) {
+		e := readHostELF(name)
+		if e == nil || id != "" && e.id != "" && e.id != id {
+			continue
+		}
+		if e.all {
 			return e
 		}
+		if best == nil || best.syms == nil && e.syms != nil {
+			best = e
+		}
 	}
-	return nil
+	return best
 }
 
 func readHostELF(name string) *elfInfo {

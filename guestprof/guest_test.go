@@ -88,8 +88,17 @@ func TestGivenSymbols(t *testing.T) {
 	if err := os.WriteFile(mapFile, b.Bytes(), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "spin"), spin(t, id), 0o666); err != nil {
+	// The file of that name is of another program; the right one is found by the
+	// build ID.
+	full := filepath.Join(dir, ".build-id/01/23456789abcdef0123456789abcdef01234567.debug")
+	if err := os.MkdirAll(filepath.Dir(full), 0o777); err != nil {
 		t.Fatal(err)
+	}
+	other := bytes.ReplaceAll(spin(t, "-B 0xff"), []byte("main.inner\x00"), []byte("main.wrong\x00"))
+	for name, b := range map[string][]byte{full: spin(t, id), filepath.Join(dir, "spin"): other} {
+		if err := os.WriteFile(name, b, 0o666); err != nil {
+			t.Fatal(err)
+		}
 	}
 	p := boot(Options{Symbols: mapFile, Binaries: dir}, "spin")
 	for i, a := range p.kernel.syms.addr {
@@ -108,6 +117,102 @@ func TestGivenSymbols(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// TestFindBinary looks for the files of a program in a directory in all ways, with
+// files of other programs in the way.
+func TestFindBinary(t *testing.T) {
+	const id, rest = "0123456789abcdef0123456789abcdef01234567", "23456789abcdef0123456789abcdef01234567"
+	full, stripped, other := spin(t, "-B 0x"+id), spin(t, "-s -B 0x"+id), spin(t, "-B 0xff"+rest)
+	debug := debugOf(t, full)
+	where := func(b []byte) uint64 { // of the program's outer
+		e := readELF(hostFile(bytes.NewReader(b), int64(len(b))))
+		if e == nil || e.syms == nil {
+			return 0
+		}
+		for i, a := range e.syms.addr {
+			if e.syms.nameOf(i) == "main.outer" {
+				return a
+			}
+		}
+		return 0
+	}
+	at := where(full)
+	if at == 0 || at != where(debug) || where(stripped) != 0 {
+		t.Fatalf("main.outer is at %#x; in the file of debug information %#x, in the stripped one %#x", at, where(debug), where(stripped))
+	}
+	for _, c := range []struct {
+		name  string
+		files map[string][]byte
+		id    string
+		found bool
+	}{
+		{"nothing", nil, id, false},
+		{"path", map[string][]byte{"usr/bin/spin": full}, id, true},
+		{"path without an ID", map[string][]byte{"usr/bin/spin": full}, "", true},
+		{"name", map[string][]byte{"spin": full}, id, true},
+		{"another program of that path", map[string][]byte{"usr/bin/spin": other}, id, false},
+		{"another program of that path, and the name", map[string][]byte{"usr/bin/spin": other, "spin": full}, id, true},
+		{"build ID", map[string][]byte{".build-id/01/" + rest + ".debug": full}, id, true},
+		{"build ID, debug information alone", map[string][]byte{".build-id/01/" + rest + ".debug": debug}, id, true},
+		{"build ID, another program of that name", map[string][]byte{"spin": other, ".build-id/01/" + rest + ".debug": debug}, id, true},
+		{"build ID, the stripped program by its path", map[string][]byte{"usr/bin/spin": stripped, ".build-id/01/" + rest + ".debug": debug}, id, true},
+		{"build ID of another program", map[string][]byte{".build-id/01/" + rest + ".debug": other}, id, false},
+		{"ID as name", map[string][]byte{id: full}, id, true},
+		{"ID as name, with .debug", map[string][]byte{id + ".debug": debug}, id, true},
+		{"a directory of that name", map[string][]byte{"spin/x": full, id: full}, id, true},
+		{"no program", map[string][]byte{"spin": []byte("#!/bin/sh\n"), id: full}, id, true},
+		{"a path that leads out", map[string][]byte{"spin": nil}, "../../etc", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			for name, b := range c.files {
+				name = filepath.Join(dir, name)
+				if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(name, b, 0o666); err != nil {
+					t.Fatal(err)
+				}
+			}
+			e := findBinary(dir, "/usr/bin/spin", c.id)
+			found := e != nil && e.syms != nil
+			if found != c.found {
+				t.Fatalf("found: %t, want %t", found, c.found)
+			}
+			if !found {
+				return
+			}
+			bare := false
+			for _, b := range c.files {
+				bare = bare || bytes.Equal(b, debug)
+			}
+			if e.id != id || e.bare != bare {
+				t.Errorf("build ID %q, without code: %t, want %t", e.id, e.bare, bare)
+			}
+		})
+	}
+}
+
+// debugOf returns what objcopy puts into the file of debug information of a program.
+func debugOf(t *testing.T, b []byte) []byte {
+	t.Helper()
+	dir := t.TempDir()
+	in, out := filepath.Join(dir, "in"), filepath.Join(dir, "out")
+	if err := os.WriteFile(in, b, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if msg, err := exec.Command("objcopy", "--only-keep-debug", in, out).CombinedOutput(); err != nil {
+		if os.Getenv("CI") != "true" {
+			t.Skipf("objcopy of binutils makes the file of debug information: %v %s", err, msg)
+		}
+		t.Fatalf("objcopy: %v\n%s", err, msg)
+	}
+	b, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 // parsed writes a profile, reads it again, and checks it.

@@ -64,6 +64,26 @@ func TestHits(t *testing.T) {
 	}
 }
 
+// keptOps counts the Ops that a CPU keeps, as its liveOps does, and the pages that
+// have a past.
+func keptOps(c *CPU) (kept, past int) {
+	for m := range c.code {
+		for _, p := range c.code[m] {
+			for i := range p.blocks {
+				kept += len(p.blocks[i].ops)
+				if p.blocks[i].head != nil {
+					kept++
+				}
+			}
+			if p.past != nil {
+				kept += pastWeight + len(p.past.heads)
+				past++
+			}
+		}
+	}
+	return kept, past
+}
+
 // TestPastIsCounted has a loop change one of its instructions, and then looks whether
 // the Ops that are kept are all counted, and none when all code was forgotten.
 func TestPastIsCounted(t *testing.T) {
@@ -80,21 +100,7 @@ func TestPastIsCounted(t *testing.T) {
 	if s.R[0] != 0 {
 		t.Errorf("AX is %#x, want 0", s.R[0])
 	}
-	kept, past := 0, 0
-	for m := range s.code {
-		for _, p := range s.code[m] {
-			for i := range p.blocks {
-				kept += len(p.blocks[i].ops)
-				if p.blocks[i].head != nil {
-					kept++
-				}
-			}
-			if p.past != nil {
-				kept += pastWeight + len(p.past.heads)
-				past++
-			}
-		}
-	}
+	kept, past := keptOps(s.CPU)
 	if past == 0 {
 		t.Error("no page has a past")
 	}

@@ -265,21 +265,7 @@ func TestBoundCode(t *testing.T) {
 	if s.liveOps > maxLiveOps+maxBlock+2 {
 		t.Errorf("%d Ops are kept", s.liveOps)
 	}
-	kept := 0
-	for m := range s.code {
-		for _, p := range s.code[m] {
-			for i := range p.blocks {
-				kept += len(p.blocks[i].ops)
-				if p.blocks[i].head != nil {
-					kept++
-				}
-			}
-			if p.past != nil {
-				kept += pastWeight + len(p.past.heads)
-			}
-		}
-	}
-	if kept != s.liveOps {
+	if kept, _ := keptOps(s.CPU); kept != s.liveOps {
 		t.Errorf("%d Ops are kept, %d are counted", kept, s.liveOps)
 	}
 	if n := s.Stats().Blocks; n < 20 {

@@ -64,8 +64,11 @@ func TestStorm(t *testing.T) {
 			break
 		}
 	})
-	var before runtime.MemStats
-	runtime.ReadMemStats(&before)
+	collections := func() uint32 {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.NumGC
+	}
 	defer wg.Wait()
 	defer close(stop)
 
@@ -75,14 +78,12 @@ func TestStorm(t *testing.T) {
 	for range 2 {
 		w := newWorker(t, engineConfig(2, 4<<20))
 		workers.Go(func() {
-			for n := 0; ; n++ {
-				if got := w.work(); got != want {
-					t.Errorf("run %d: %s, interpreter: %s", n, got, want)
-					return
-				}
-				var now runtime.MemStats
-				if runtime.ReadMemStats(&now); n >= 20 && now.NumGC-before.NumGC > 100 {
-					return
+			for n := range rounds(20) {
+				for end := collections() + 5; collections() < end; {
+					if got := w.work(); got != want {
+						t.Errorf("run %d: %s, interpreter: %s", n, got, want)
+						return
+					}
 				}
 			}
 		})

@@ -2,11 +2,14 @@ package jit
 
 // Translated code under stress: much garbage collection, signals and profiling,
 // interrupts, a code cache and TLBs that hold nothing for long, and guests that do
-// not want to be stopped. What the guest computes has to stay the same.
+// not want to be stopped. What the guest computes has to stay the same. -stresstime
+// makes them run for long.
 
 import (
 	"encoding/binary"
+	"flag"
 	"fmt"
+	"iter"
 	"runtime"
 	"slices"
 	"sync"
@@ -17,6 +20,21 @@ import (
 	"hotblock/interp"
 	"hotblock/x86"
 )
+
+var stressTime = flag.Duration("stresstime", 0, "how long each of the tests under stress runs, in place of a fixed number of rounds")
+
+// rounds counts the rounds of a test under stress: n of them, or more where there is
+// time left of -stresstime.
+func rounds(n int) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		start := time.Now()
+		for i := 0; i < n || time.Since(start) < *stressTime; i++ {
+			if !yield(i) {
+				return
+			}
+		}
+	}
+}
 
 // workload is a program that computes for a number of rounds, in R14: integer and
 // vector arithmetic, calls, indirect jumps, the stack, memory over five pages that
@@ -131,20 +149,21 @@ func engineConfig(threshold uint64, cache int) *Config {
 	return &c
 }
 
-// TestSmallCache has the code cache flushed all the time, by many programs in it.
+// TestSmallCache has the code cache flushed again and again.
 func TestSmallCache(t *testing.T) {
 	w := newWorker(t, engineConfig(1, minCache))
 	want := w.expected(t)
-	for i := range 40 {
-		// Other code between, to fill the cache: a jump over it, each time elsewhere.
-		for k := 0; k < 2; k++ {
+	for i := range rounds(40) {
+		for range 2 {
 			if got := w.work(); got != want {
 				t.Fatalf("run %d: %s, interpreter: %s", i, got, want)
 			}
 		}
-		w.cpu.DropCode()
+		w.cpu.DropCode() // what is translated again goes elsewhere in the cache
 	}
-	t.Logf("%+v", w.eng.Stats().Flushes)
+	if w.eng.Stats().Flushes == 0 {
+		t.Error("the cache was never flushed")
+	}
 }
 
 // TestSmallTLB has eight translations in each TLB.
@@ -154,7 +173,7 @@ func TestSmallTLB(t *testing.T) {
 		want := w.expected(t)
 		w.cpu.SetTLBSize(8)
 		w.rounds = 60_000
-		for range 2 {
+		for range rounds(2) {
 			if got := w.work(); got != want {
 				t.Fatalf("threshold %d: %s, interpreter: %s", threshold, got, want)
 			}
@@ -215,13 +234,15 @@ func TestInterrupts(t *testing.T) {
 	})
 	defer wg.Wait()
 	defer close(stop)
-	deadline := time.Now().Add(guestLimit)
-	for n := 0; count < 300; n++ {
-		if got := w.work(); got != want {
-			t.Fatalf("run %d, after %d interrupts: %s, interpreter: %s", n, count, got, want)
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("only %d interrupts in %d runs", count, n)
+	for range rounds(1) {
+		deadline := time.Now().Add(guestLimit)
+		for n, before := 0, count; count-before < 300; n++ {
+			if got := w.work(); got != want {
+				t.Fatalf("run %d, after %d interrupts: %s, interpreter: %s", n, count, got, want)
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("only %d interrupts in %d runs", count-before, n)
+			}
 		}
 	}
 }

@@ -21,6 +21,8 @@ import (
 
 var long = flag.Bool("long", false, "run the standard library's tests in full, not only those for -short")
 
+var engineFlag = flag.String("engine", "", "the engine of TestSoak and TestStandardLibrary, in place of their own, with its settings: interp, or as in jit,cache=1M,threshold=1")
+
 // stdlibPackages are the packages whose tests are run, with what they read from
 // Go's tree, as globs in its src directory.
 var stdlibPackages = []struct {
@@ -93,7 +95,11 @@ func stdlib(t *testing.T) map[string][]byte {
 // vector code switched off in the program, and on the oldest CPU model.
 func TestStandardLibrary(t *testing.T) {
 	files := stdlib(t)
-	for _, engine := range guesttest.Engines {
+	engines := guesttest.Engines
+	if *engineFlag != "" {
+		engines = []string{*engineFlag}
+	}
+	for _, engine := range engines {
 		for _, v := range []struct{ name, cpu, godebug string }{
 			{"max", "max", ""},
 			{"x86-64-v1", "x86-64-v1", ""},

@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// inputs are the files that workloads read, in the agent's directory. They are
+// Inputs are the files that workloads read, in the agent's directory. They are
 // the same in every run.
-func inputs() map[string][]byte {
+func Inputs() map[string][]byte {
 	return map[string][]byte{
 		"text":     prose(4 << 20),
 		"work.py":  []byte(pythonWork),

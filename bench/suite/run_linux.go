@@ -157,17 +157,13 @@ func (r *runner) prepare(ctx context.Context, dir string) error {
 		return err
 	}
 	if len(r.jobs) > 0 {
-		debs, err := closure(ctx, r.Cache, names)
-		if err != nil {
-			return err
-		}
-		if f.tree, err = unpack(r.Cache, debs, pruned); err != nil {
+		if f.tree, err = Tree(ctx, r.Cache, names); err != nil {
 			return err
 		}
 		if err := os.Mkdir(f.agentDir, 0o755); err != nil {
 			return err
 		}
-		for name, data := range inputs() {
+		for name, data := range Inputs() {
 			if err := os.WriteFile(filepath.Join(f.agentDir, name), data, 0o644); err != nil {
 				return err
 			}

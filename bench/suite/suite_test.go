@@ -95,7 +95,7 @@ func TestSelect(t *testing.T) {
 // TestInputs checks that the input is the same from run to run and compresses
 // as text does: it is words.
 func TestInputs(t *testing.T) {
-	a, b := inputs(), inputs()
+	a, b := Inputs(), Inputs()
 	for name := range a {
 		if !bytes.Equal(a[name], b[name]) {
 			t.Errorf("%s differs", name)

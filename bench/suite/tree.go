@@ -63,6 +63,18 @@ func closure(ctx context.Context, cache *fetch.Cache, names []string) (debs []st
 	return debs, nil
 }
 
+// Tree returns a directory with the files of Debian packages and of the libraries
+// that they need, but for documentation and the like. It is in the cache, where runs
+// share it: nothing is to be written there. It has empty directories to mount on, and
+// dash, which has to be among the packages, as /bin/sh.
+func Tree(ctx context.Context, cache *fetch.Cache, packages []string) (dir string, err error) {
+	debs, err := closure(ctx, cache, packages)
+	if err != nil {
+		return "", err
+	}
+	return unpack(cache, debs, pruned)
+}
+
 // treeVersion is counted up when the making of a tree changes.
 const treeVersion = "1"
 
@@ -150,8 +162,8 @@ func sweep(root string) {
 	}
 }
 
-// files reads a directory for an archive, below the given name.
-func files(dir, below string) (list []initramfs.File, err error) {
+// Files reads a directory for an archive, below the given name.
+func Files(dir, below string) (list []initramfs.File, err error) {
 	err = filepath.WalkDir(dir, func(p string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -191,11 +203,11 @@ func files(dir, below string) (list []initramfs.File, err error) {
 // writeInitrd writes the file system of a guest: the tree, with the agent's
 // directory over it.
 func writeInitrd(path, tree, dir string) (err error) {
-	list, err := files(tree, "")
+	list, err := Files(tree, "")
 	if err != nil {
 		return err
 	}
-	over, err := files(dir, "bench")
+	over, err := Files(dir, "bench")
 	if err != nil {
 		return err
 	}

@@ -471,21 +471,31 @@ func flatImage(code []byte) []byte {
 	return append(b, code...)
 }
 
-// runFor runs the command until it ends, or ends it with SIGTERM after d.
-func runFor(t *testing.T, d time.Duration, args ...string) (code int, stderr string) {
+// runFor runs the command until it ends, or ends it with SIGTERM after d. Where sign
+// is true, d begins with the guest's first output: before, the process may not have
+// come so far that it handles signals.
+func runFor(t *testing.T, d time.Duration, sign bool, args ...string) (code int, stderr string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], args...)
 	cmd.Env = append(os.Environ(), asCommand+"=1")
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	term := time.AfterFunc(d, func() { cmd.Process.Signal(syscall.SIGTERM) })
 	kill := time.AfterFunc(d+time.Minute, func() { cmd.Process.Kill() })
-	err := cmd.Wait()
-	term.Stop()
-	kill.Stop()
+	defer kill.Stop()
+	if sign {
+		out.Read(make([]byte, 1)) // or the end: Wait tells
+	}
+	term := time.AfterFunc(d, func() { cmd.Process.Signal(syscall.SIGTERM) })
+	defer term.Stop()
+	io.Copy(io.Discard, out)
+	err = cmd.Wait()
 	var ee *exec.ExitError
 	if err != nil && !errors.As(err, &ee) {
 		t.Fatal(err)

@@ -118,7 +118,7 @@ func TestWildGuests(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			kernel := flatKernel(t, append(code, 0xcc))
 			for _, more := range [][]string{nil, {"-no-reboot"}} {
-				code, stderr := runFor(t, 150*time.Millisecond, append([]string{"-kernel", kernel, "-m", "16M"}, more...)...)
+				code, stderr := runFor(t, 150*time.Millisecond, true, append([]string{"-kernel", kernel, "-m", "16M"}, more...)...)
 				if code < 0 || code == 2 || strings.Contains(stderr, "goroutine") || strings.Contains(stderr, "panic") {
 					t.Errorf("%v: exit code %d, %s", more, code, stderr[:min(len(stderr), 3000)])
 				}
@@ -130,7 +130,7 @@ func TestWildGuests(t *testing.T) {
 // TestTripleFault is reset on a triple fault, or the end with -no-reboot.
 func TestTripleFault(t *testing.T) {
 	kernel := flatKernel(t, []byte{0x0f, 0x0b})
-	if code, stderr := runFor(t, time.Minute, "-kernel", kernel, "-m", "16M", "-no-reboot"); code != 0 || stderr != "" {
+	if code, stderr := runFor(t, time.Minute, false, "-kernel", kernel, "-m", "16M", "-no-reboot"); code != 0 || stderr != "" {
 		t.Errorf("with -no-reboot: code %d, %q", code, stderr)
 	}
 	s := onTerminal(t, nil, "-kernel", kernel, "-m", "16M")
@@ -161,7 +161,7 @@ func TestWildFirmware(t *testing.T) {
 	}
 	for _, args := range [][]string{{"-bios", rom}, {"-bios", fetchtest.File(t, "seabios", "usr/share/seabios/bios-256k.bin"), "-snapshot", "-hda", disk},
 		{"-bios", fetchtest.File(t, "seabios", "usr/share/seabios/bios-256k.bin"), "-cdrom", disk}} {
-		code, stderr := runFor(t, 2*time.Second, append(args, "-m", "16M")...)
+		code, stderr := runFor(t, 2*time.Second, false, append(args, "-m", "16M")...)
 		if code < 0 || code == 2 || strings.Contains(stderr, "goroutine") {
 			t.Errorf("%v: exit code %d, %s", args, code, stderr)
 		}

@@ -38,7 +38,8 @@ const Prompt = "hotblock:~# "
 // device takes it.
 type console struct {
 	mu    sync.Mutex
-	out   bytes.Buffer
+	out   bytes.Buffer // all output
+	text  bytes.Buffer // what Expect has not consumed, without carriage returns
 	more  chan struct{}
 	in    []byte
 	front chardev.Frontend
@@ -47,6 +48,7 @@ type console struct {
 func (c *console) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	c.out.Write(p)
+	c.text.Write(bytes.ReplaceAll(p, []byte("\r"), nil))
 	c.mu.Unlock()
 	select {
 	case c.more <- struct{}{}:
@@ -81,7 +83,6 @@ type Guest struct {
 	M    *machine.Machine
 	t    testing.TB
 	con  *console
-	pos  int // how much of the output Expect has consumed
 	done chan struct{}
 	exit machine.Exit
 	err  error
@@ -167,27 +168,38 @@ func (g *Guest) Expect(text string, timeout time.Duration) string {
 	g.t.Helper()
 	limit := time.After(timeout)
 	for {
-		out := strings.ReplaceAll(g.Output(), "\r", "")
-		if i := strings.Index(out[min(g.pos, len(out)):], text); i >= 0 {
-			before := out[g.pos : g.pos+i]
-			g.pos += i + len(text)
+		if before, ok := g.con.take(text); ok {
 			return before
 		}
 		select {
 		case <-g.con.more:
 		case <-g.done:
-			out := strings.ReplaceAll(g.Output(), "\r", "")
-			if strings.Contains(out[min(g.pos, len(out)):], text) {
-				continue
+			if before, ok := g.con.take(text); ok {
+				return before
 			}
-			g.t.Fatalf("the machine ended (%+v, %v) before it printed %q; the end of its output:\n%s", g.exit, g.err, text, tail(out))
+			g.t.Fatalf("the machine ended (%+v, %v) before it printed %q; the end of its output:\n%s", g.exit, g.err, text, tail(g.Output()))
 		case <-limit:
-			g.t.Fatalf("no %q in %v; the end of the output:\n%s", text, timeout, tail(out))
+			g.t.Fatalf("no %q in %v; the end of the output:\n%s", text, timeout, tail(g.Output()))
 		}
 	}
 }
 
-func tail(s string) string { return s[max(0, len(s)-3000):] }
+// take consumes what was printed up to the end of text, if that has been printed, and
+// returns what comes before text.
+func (c *console) take(text string) (before string, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := bytes.Index(c.text.Bytes(), []byte(text))
+	if i < 0 {
+		return "", false
+	}
+	return string(c.text.Next(i + len(text))[:i]), true
+}
+
+func tail(s string) string {
+	s = strings.ReplaceAll(s, "\r", "")
+	return s[max(0, len(s)-3000):]
+}
 
 // Send types text on the console.
 func (g *Guest) Send(text string) {
