@@ -57,15 +57,15 @@ type site struct {
 	kind    siteKind
 	write   bool
 	grouped bool // miss: the check is for a group, of which size is the span
+	back    bool // indirect: behind a call, see returns.go
 	size    int16
-	back    bool   // indirect: behind a call, see returns.go
 	undo    int8   // what to add to RSP where the target of an indirect jump faults
 	region  int32  // index into Engine.regions
 	goff    uint32 // guest offset in the granule: of the instruction; of an edge, of the target
 	retry   int32  // miss: host offset of the check; edge: of the displacement to patch, or -1
 	stub    int32  // edge: host offset of the stub
 	gen     int32  // host offset of a generation to compare MapGen with, or 0
-	linked  uint64 // entry of the region that an edge leads to, or 0
+	linked  uint32 // entry of the region that an edge leads to, or 0
 	ref     ref
 }
 
@@ -92,6 +92,7 @@ type region struct {
 	in       []uint32 // edges that may be linked to it
 	jumps    []uint32 // entries of jump caches that may lead to it: cache<<16 | index
 	insts    []instMap
+	checks   []instCheck   // of the same; only for verification
 	holes    []interp.Hole // bytes of the page that it was not made of
 	endLive  uint16        // status flags that the code keeps where it ends with a call of the interpreter
 	swaps    []swap        // registers that are elsewhere in it: see homes.go
@@ -103,14 +104,16 @@ type region struct {
 // instMap says where an instruction's code is.
 type instMap struct {
 	host int32  // of its first byte, relative to the region's
-	goff uint32 // in the granule
+	off  uint16 // in bytes of guest code, from the region's first
+	fop  uint16 // of an x87 instruction that sets FOP: that, and followed
+}
 
-	// For verification: flags that the code keeps up to here, and what the
-	// instruction does to them.
+// instCheck is what verification needs of an instruction: flags that the code keeps up
+// to it, and what the instruction does to them.
+type instCheck struct {
 	live, defined, undefined uint16
 	rep                      stringUse // with REP
 	flags                    bool      // the flags go to memory or a register
-	fop                      uint16    // of an x87 instruction that sets FOP: that, and followed
 }
 
 // A ref is a guest memory reference: base + index<<scale + disp + segment base.
@@ -379,21 +382,23 @@ func (t *translator) finish() {
 		t.e.cpu.MarkCode(r.page2)
 	}
 	r.markUsed()
-	r.insts = make([]instMap, t.n)
+	r.insts = t.e.instMaps.take(t.n)
 	for i := range t.n {
 		g := &t.insts[i]
-		r.insts[i] = instMap{g.host, t.goff + g.off, g.live, g.e.FlagsWritten, (g.e.FlagsUndefined | g.e.FlagsMaybe) & arith, 0, g.x.Op == opPushf || g.x.Op == opSyscall, fopOf(&g.x)}
-		if g.e.Class == decode.ClassString && g.x.Rep != 0 {
-			r.insts[i].rep = t.stringUseOf(&g.x)
+		r.insts[i] = instMap{g.host, uint16(g.off - r.off), 0}
+		if r.x87 {
+			r.insts[i].fop = fopOf(&g.x)
 		}
+	}
+	if t.e.cfg.Verify != VerifyOff {
+		t.addChecks()
 	}
 }
 
 // newSite makes a site of the region and returns its index.
 func (t *translator) newSite(s site) uint32 {
 	s.region = int32(len(t.e.regions))
-	t.e.sites = append(t.e.sites, s)
-	return uint32(len(t.e.sites) - 1)
+	return t.e.sites.add(s)
 }
 
 // leave writes the exit for a site.
@@ -466,7 +471,7 @@ func (t *translator) edge(at int, goff uint32) {
 	id := t.newSite(site{kind: siteEdge, goff: goff, retry: t.r.host + int32(at)})
 	t.cold = append(t.cold, func() {
 		t.patchRel32(at, t.pos())
-		t.e.sites[id].stub = t.r.host + int32(t.pos())
+		t.e.sites.at(id).stub = t.r.host + int32(t.pos())
 		t.outside(func() { t.leave(id, siteEdge) })
 	})
 }
