@@ -84,10 +84,7 @@ func TestPastIsCounted(t *testing.T) {
 	for m := range s.code {
 		for _, p := range s.code[m] {
 			for i := range p.blocks {
-				kept += len(p.blocks[i].ops)
-				if p.blocks[i].head != nil {
-					kept++
-				}
+				kept += p.blocks[i].size()
 			}
 			if p.past != nil {
 				kept += pastWeight + len(p.past.heads)
