@@ -4,7 +4,7 @@ import "runtime"
 
 // heapRoom is how far Go's heap may grow, in bytes, before it counts that it has
 // doubled.
-const heapRoom = 32 << 20
+const heapRoom = 64 << 20
 
 // room is memory that is never touched.
 var room []byte
