@@ -87,9 +87,9 @@ type pageKey struct {
 type codePage struct {
 	key    pageKey
 	mode   codeMode
-	bytes  []byte // the page
-	heads  opTable
-	single opTable     // what was run by itself: an Op that does nothing, in front of it
+	bytes  []byte      // the page
+	heads  [128]*Op    // an opTable
+	single [8]*Op      // and one of what was run by itself: an Op that does nothing, in front of it
 	blocks []codeBlock // everything decoded, for invalidation
 	used   *usedMap    // of all code sizes: bytes that code was made of
 	past   *pastCode   // what is known of code that was written over, or nil
@@ -100,13 +100,14 @@ type codePage struct {
 	Translations any
 }
 
-// An opTable finds Ops by their offset in the page: a hash table, chained by Op.tgt.
-type opTable [64]*Op
+// An opTable finds Ops by their offset in the page: a hash table, chained by Op.tgt,
+// whose length is a power of two.
+type opTable []*Op
 
-func opBucket(off uint16) uint16 { return (off ^ off>>6) & 63 }
+func (t opTable) bucket(off uint16) *(*Op) { return &t[int(off^off>>5)&(len(t)-1)] }
 
-func (t *opTable) get(off uint16) *Op {
-	o := t[opBucket(off)]
+func (t opTable) get(off uint16) *Op {
+	o := *t.bucket(off)
 	for o != nil && o.off != off {
 		o = o.tgt
 	}
@@ -114,13 +115,13 @@ func (t *opTable) get(off uint16) *Op {
 }
 
 // put adds an Op at whose offset there is none.
-func (t *opTable) put(o *Op) {
-	b := &t[opBucket(o.off)]
+func (t opTable) put(o *Op) {
+	b := t.bucket(o.off)
 	o.tgt, *b = *b, o
 }
 
-func (t *opTable) remove(o *Op) {
-	for p := &t[opBucket(o.off)]; *p != nil; p = &(*p).tgt {
+func (t opTable) remove(o *Op) {
+	for p := t.bucket(o.off); *p != nil; p = &(*p).tgt {
 		if *p == o {
 			*p, o.tgt = o.tgt, nil
 			return
@@ -128,14 +129,16 @@ func (t *opTable) remove(o *Op) {
 	}
 }
 
-func (p *codePage) head(off uint64) *Op { return p.heads.get(uint16(off)) }
+func (p *codePage) head(off uint64) *Op { return opTable(p.heads[:]).get(uint16(off)) }
 
 // drop forgets a page's code, translations included.
 func (c *CPU) drop(p *codePage) {
 	for i := range p.blocks {
 		c.liveOps -= p.blocks[i].drop(p)
 	}
-	p.blocks, p.single, p.heads = nil, opTable{}, opTable{}
+	p.blocks = nil
+	clear(p.single[:])
+	clear(p.heads[:])
 	if p.Translations != nil {
 		c.tr.Drop(p)
 	}
@@ -188,7 +191,7 @@ func (c *CPU) goTo(ip uint64) *Op {
 	e := &c.it.e[lin>>12&(fetchSize-1)]
 	if e.tag == lin&^pageMask {
 		off := lin & pageMask
-		if o := e.page.heads.get(uint16(off)); o != nil {
+		if o := e.page.head(off); o != nil {
 			c.R[x86.RPage] = ip - off
 			return o
 		}
@@ -459,7 +462,7 @@ func (c *CPU) decodeBlock(p *codePage, off uint64) *Op {
 	blk.op = head
 	p.keep(blk)
 	c.liveOps += len(kept)
-	p.heads.put(head)
+	opTable(p.heads[:]).put(head)
 	c.stats.Blocks++
 	c.stats.Decoded += uint64(count)
 	return head
@@ -641,7 +644,7 @@ func (c *CPU) single() *Op {
 	}
 	c.R[x86.RPage] = c.RIP - off
 	c.stats.Instructions++
-	if o := p.single.get(uint16(off)); o != nil {
+	if o := opTable(p.single[:]).get(uint16(off)); o != nil {
 		c.checkFetched(o.next)
 		return o.next
 	}
@@ -653,7 +656,7 @@ func (c *CPU) single() *Op {
 	b.op = &ops[0]
 	p.keep(b)
 	c.liveOps += len(ops)
-	p.single.put(&ops[0])
+	opTable(p.single[:]).put(&ops[0])
 	c.checkFetched(&ops[1])
 	return &ops[1]
 }

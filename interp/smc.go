@@ -425,9 +425,9 @@ func (c *CPU) dropRange(p *codePage, lo, hi uint32) {
 			left = append(left, *b)
 			continue
 		case b.single:
-			p.single.remove(b.op)
+			opTable(p.single[:]).remove(b.op)
 		default:
-			p.heads.remove(b.op)
+			opTable(p.heads[:]).remove(b.op)
 		}
 		c.liveOps -= b.drop(p)
 	}

@@ -38,6 +38,7 @@ type Engine struct {
 	instMaps mapPool
 	noJump   jumpEntry // an entry of a jump cache that leads to no region
 	regions  []*region // by rising address
+	fresh    []region  // where the next ones will be
 	t        translator
 	use      strategies
 	win      *guestWindow                    // or nil
@@ -248,6 +249,7 @@ func (e *Engine) place(r *region) {
 		fmt.Fprint(e.cfg.Dump, e.listing(r, e.t.va))
 	}
 	e.regions = append(e.regions, r)
+	e.fresh = e.fresh[1:]
 	for _, p := range []*interp.CodePage{r.page, r.page2} {
 		if p == nil {
 			continue
@@ -556,7 +558,7 @@ func (e *Engine) exit() (ip uint64, interpret bool) {
 		return e.faultIP(), true
 	}
 	s := e.sites.at(uint32(x.Site))
-	v := e.owner(s).variant
+	v := s.variant
 	ip = x.RBase + uint64(int64(int32(s.goff)))
 	if v&interp.Variant64 == 0 {
 		ip = uint64(uint32(ip))

@@ -100,7 +100,7 @@ func (t *translator) farEdge(goff uint32) {
 // stays.
 func (e *Engine) linkFar(id uint32, r *region, rbase uint64) {
 	s := e.sites.at(id)
-	if e.owner(s).dead || e.owner(s).variant != r.variant {
+	if e.owner(s).dead || s.variant != r.variant {
 		return // RBase would not be what a granule of another size has
 	}
 	e.setGen(s, rbase)
@@ -115,7 +115,7 @@ func (e *Engine) linkFar(id uint32, r *region, rbase uint64) {
 
 // setGen makes a site hold for the present generation and RBase.
 func (e *Engine) setGen(s *site, rbase uint64) {
-	e.putGen(s, -(e.sh.MapGen[kind(e.owner(s).variant)] + rbase))
+	e.putGen(s, -(e.sh.MapGen[kind(s.variant)] + rbase))
 }
 
 func (e *Engine) putGen(s *site, v uint64) {
@@ -130,7 +130,7 @@ func (e *Engine) recheck(s *site, ip uint64) bool {
 		return false
 	}
 	e.setGen(s, e.sh.RBase)
-	e.relied(va, e.owner(s).variant)
+	e.relied(va, s.variant)
 	return true
 }
 

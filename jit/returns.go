@@ -132,7 +132,7 @@ func (t *translator) aside(at int, f func()) {
 // linkBack makes the way back from a call lead directly to a region.
 func (e *Engine) linkBack(id uint32, r *region) {
 	s := e.sites.at(id)
-	if o := e.owner(s); o.dead || o.variant != r.variant || o.page != r.page {
+	if o := e.owner(s); o.dead || s.variant != r.variant || o.page != r.page {
 		return
 	}
 	e.patch(s.retry, r.indirect)

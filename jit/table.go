@@ -8,8 +8,9 @@ package jit
 // used. What has no pointers in it costs Go's collector nothing.
 
 const (
-	siteChunk = 1 << 12 // sites in a chunk
-	mapChunk  = 1 << 13 // instMaps
+	siteChunk   = 1 << 12 // sites in a chunk
+	mapChunk    = 1 << 13 // instMaps
+	regionChunk = 256     // regions
 )
 
 // A siteTable is the sites by number.
@@ -34,6 +35,15 @@ func (t *siteTable) add(s site) uint32 {
 
 // truncate forgets all sites from number n on.
 func (t *siteTable) truncate(n uint32) { t.n = n }
+
+// newRegion is where the next region is to be made. It is taken when that has been
+// placed.
+func (e *Engine) newRegion() *region {
+	if len(e.fresh) == 0 {
+		e.fresh = make([]region, regionChunk)
+	}
+	return &e.fresh[0]
+}
 
 // A mapPool is where the maps of regions' instructions are, many in one piece of
 // memory.

@@ -55,11 +55,12 @@ const (
 // A site is a place where a region can be left.
 type site struct {
 	kind    siteKind
+	variant interp.Variant // of the region
 	write   bool
 	grouped bool // miss: the check is for a group, of which size is the span
 	back    bool // indirect: behind a call, see returns.go
+	undo    int8 // what to add to RSP where the target of an indirect jump faults
 	size    int16
-	undo    int8   // what to add to RSP where the target of an indirect jump faults
 	region  int32  // index into Engine.regions
 	goff    uint32 // guest offset in the granule: of the instruction; of an edge, of the target
 	retry   int32  // miss: host offset of the check; edge: of the displacement to patch, or -1
@@ -71,26 +72,28 @@ type site struct {
 
 // A region is a piece of translated code.
 type region struct {
-	page     *interp.CodePage
-	page2    *interp.CodePage // the next one, if an instruction continues there
+	// What entering it needs comes first, so that this is in one line of the host's
+	// cache.
 	variant  interp.Variant
+	dead     bool
+	vec      bool
+	x87      bool
 	off      uint32 // in the page, of its first instruction
-	size     uint32 // in bytes of guest code
-	bad      uint8  // faults in the window that the interpreter had to deal with
 	goff     uint32 // of the same in the granule
 	host     int32  // start in the arena
 	end      int32
-	indirect int32 // host offset of the entry with the linear address in s1
-	direct   int32 // and of that for edges
-	loop     int32 // and of that for its own edges, behind the prologues
-	vec      bool
-	x87      bool
-	inexact  bool // it has instructions of x87Functions
-	dead     bool
+	indirect int32    // host offset of the entry with the linear address in s1
+	direct   int32    // and of that for edges
+	loop     int32    // and of that for its own edges, behind the prologues
 	entry    uint64   // what the interpreter knows it by
-	runs     uint64   // while verifying
-	in       []uint32 // edges that may be linked to it
 	jumps    []uint32 // entries of jump caches that may lead to it: cache<<16 | index
+	in       []uint32 // edges that may be linked to it
+	page     *interp.CodePage
+	page2    *interp.CodePage // the next one, if an instruction continues there
+	size     uint32           // in bytes of guest code
+	bad      uint8            // faults in the window that the interpreter had to deal with
+	inexact  bool             // it has instructions of x87Functions
+	runs     uint64           // while verifying
 	insts    []instMap
 	checks   []instCheck   // of the same; only for verification
 	holes    []interp.Hole // bytes of the page that it was not made of
@@ -179,7 +182,8 @@ func (e *Engine) begin(b interp.Block) *translator {
 	t.b, t.cold = t.b[:0], t.cold[:0]
 	t.e, t.v, t.va = e, b.Variant, b.VA
 	t.wide = b.Variant&interp.Variant64 != 0
-	t.r = &region{page: b.Page, variant: b.Variant, off: uint32(b.Off), goff: goffOf(b), host: int32(e.used)}
+	t.r = e.newRegion()
+	*t.r = region{page: b.Page, variant: b.Variant, off: uint32(b.Off), goff: goffOf(b), host: int32(e.used)}
 	t.goff = t.r.goff - t.r.off
 	return t
 }
@@ -397,7 +401,7 @@ func (t *translator) finish() {
 
 // newSite makes a site of the region and returns its index.
 func (t *translator) newSite(s site) uint32 {
-	s.region = int32(len(t.e.regions))
+	s.region, s.variant = int32(len(t.e.regions)), t.r.variant
 	return t.e.sites.add(s)
 }
 
