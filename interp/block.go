@@ -34,14 +34,14 @@ type opFunc func(c *CPU, o *Op) *Op
 type Op struct {
 	fn      opFunc
 	next    *Op          // the instruction that follows; of a head: the first instruction
-	tgt     *Op          // head of the branch target, once it is known to be on this page
-	disp    uint64       // displacement; RIP-relative ones count from the page's start; of a head: times its translation was lost to a store
+	tgt     *Op          // head of the branch target, once it is known to be on this page; of a head: the next in its opTable
+	disp    uint64       // displacement; RIP-relative ones count from the page's start; of a head: its translation's entry, or 0
 	imm     uint64       // immediate; of a branch: target relative to the page's start; of a head: times entered
 	x       *decode.Inst // for general handlers; nil where fast is set
 	off     uint16       // of the instruction in its page
 	n       uint16       // of a head: instructions in the block
 	len     uint8
-	dst     uint8
+	dst     uint8 // of a head: times its translation was lost to a store, up to maxLost
 	src     uint8
 	base    uint8
 	idx     uint8
@@ -51,8 +51,19 @@ type Op struct {
 	size    uint8
 	cc      uint8
 	fast    bool    // the handler needs nothing of x
-	variant Variant // of a head: what entry is for
-	entry   uint64  // of a head: of its translation, or 0
+	variant Variant // of a head: what its translation is for
+}
+
+// entry is that of a head's translation, or 0.
+func (o *Op) entry() uint64 { return o.disp }
+
+// maxLost bounds how much hotter a block has to be whose translations get lost.
+const maxLost = 12
+
+// lose forgets a head's translation, which was written over.
+func (o *Op) lose() {
+	o.disp, o.imm = 0, 0
+	o.dst = min(o.dst+1, maxLost)
 }
 
 const maxBlock = 64
@@ -76,9 +87,9 @@ type pageKey struct {
 type codePage struct {
 	key    pageKey
 	mode   codeMode
-	bytes  []byte // the page
-	heads  [64]*[64]*Op
-	single map[uint16]*Op
+	bytes  []byte      // the page
+	heads  [128]*Op    // an opTable
+	single [8]*Op      // and one of what was run by itself: an Op that does nothing, in front of it
 	blocks []codeBlock // everything decoded, for invalidation
 	used   *usedMap    // of all code sizes: bytes that code was made of
 	past   *pastCode   // what is known of code that was written over, or nil
@@ -89,29 +100,45 @@ type codePage struct {
 	Translations any
 }
 
-func (p *codePage) head(off uint64) *Op {
-	if h := p.heads[off>>6]; h != nil {
-		return h[off&63]
+// An opTable finds Ops by their offset in the page: a hash table, chained by Op.tgt,
+// whose length is a power of two.
+type opTable []*Op
+
+func (t opTable) bucket(off uint16) *(*Op) { return &t[int(off^off>>5)&(len(t)-1)] }
+
+func (t opTable) get(off uint16) *Op {
+	o := *t.bucket(off)
+	for o != nil && o.off != off {
+		o = o.tgt
 	}
-	return nil
+	return o
 }
 
-func (p *codePage) setHead(off uint64, o *Op) {
-	h := p.heads[off>>6]
-	if h == nil {
-		h = new([64]*Op)
-		p.heads[off>>6] = h
-	}
-	h[off&63] = o
+// put adds an Op at whose offset there is none.
+func (t opTable) put(o *Op) {
+	b := t.bucket(o.off)
+	o.tgt, *b = *b, o
 }
+
+func (t opTable) remove(o *Op) {
+	for p := t.bucket(o.off); *p != nil; p = &(*p).tgt {
+		if *p == o {
+			*p, o.tgt = o.tgt, nil
+			return
+		}
+	}
+}
+
+func (p *codePage) head(off uint64) *Op { return opTable(p.heads[:]).get(uint16(off)) }
 
 // drop forgets a page's code, translations included.
 func (c *CPU) drop(p *codePage) {
 	for i := range p.blocks {
 		c.liveOps -= p.blocks[i].drop(p)
 	}
-	p.blocks, p.single = nil, nil
-	p.heads = [64]*[64]*Op{}
+	p.blocks = nil
+	clear(p.single[:])
+	clear(p.heads[:])
 	if p.Translations != nil {
 		c.tr.Drop(p)
 	}
@@ -164,11 +191,9 @@ func (c *CPU) goTo(ip uint64) *Op {
 	e := &c.it.e[lin>>12&(fetchSize-1)]
 	if e.tag == lin&^pageMask {
 		off := lin & pageMask
-		if h := e.page.heads[off>>6]; h != nil {
-			if o := h[off&63]; o != nil {
-				c.R[x86.RPage] = ip - off
-				return o
-			}
+		if o := e.page.head(off); o != nil {
+			c.R[x86.RPage] = ip - off
+			return o
 		}
 	}
 	c.RIP = ip
@@ -375,7 +400,7 @@ func opChain(c *CPU, o *Op) *Op { return o.tgt }
 func (c *CPU) decodeBlock(p *codePage, off uint64) *Op {
 	c.markCode(p)
 	ops := append(c.scratch[:0], Op{fn: opHead, off: uint16(off)})
-	blk := codeBlock{start: uint32(off)}
+	blk := codeBlock{start: uint16(off)}
 	same := true
 	for n := 0; ; n++ {
 		if off >= mmu.PageSize || n == maxBlock {
@@ -410,33 +435,34 @@ func (c *CPU) decodeBlock(p *codePage, off uint64) *Op {
 			count++
 		}
 	}
-	head := p.pastHead(uint16(blk.start))
+	var kept []Op
+	head := p.pastHead(blk.start)
 	if head == nil {
-		all := make([]Op, len(ops))
-		copy(all, ops)
-		head, blk.ops = &all[0], all[1:]
+		kept = make([]Op, len(ops))
+		copy(kept, ops)
+		head, kept = &kept[0], kept[1:]
 		c.liveOps++
 	} else {
-		blk.ops = make([]Op, len(ops)-1)
-		copy(blk.ops, ops[1:])
+		kept = make([]Op, len(ops)-1)
+		copy(kept, ops[1:])
 		entered := head.imm
 		if !same {
 			entered = 0
 		}
-		*head = Op{fn: opHead, off: ops[0].off, imm: entered, disp: head.disp}
+		*head = Op{fn: opHead, off: ops[0].off, imm: entered, dst: head.dst}
 	}
-	for i := range len(blk.ops) - 1 {
-		blk.ops[i].next = &blk.ops[i+1]
+	for i := range len(kept) - 1 {
+		kept[i].next = &kept[i+1]
 	}
-	head.next = &blk.ops[0]
+	head.next = &kept[0]
 	head.n = uint16(count)
 	if c.Log.has(LogExec) {
 		head.fn = opHeadTrace
 	}
-	blk.head = head
+	blk.op = head
 	p.keep(blk)
-	c.liveOps += len(blk.ops)
-	p.setHead(uint64(blk.start), head)
+	c.liveOps += len(kept)
+	opTable(p.heads[:]).put(head)
 	c.stats.Blocks++
 	c.stats.Decoded += uint64(count)
 	return head
@@ -476,12 +502,13 @@ func (c *CPU) decodeOp(p *codePage, off uint64, x *decode.Inst, b *codeBlock) (o
 		return Op{fn: opCross, off: uint16(off), len: uint8(mmu.PageSize - off)}, true
 	}
 	if err != nil {
-		b.end = uint32(min(off+decode.MaxLen, mmu.PageSize)) // any of them, changed, may make it an instruction
+		b.end = uint16(min(off+decode.MaxLen, mmu.PageSize)) // any of them, changed, may make it an instruction
 		return c.makeOp(x, err, uint16(off))
 	}
-	b.end = uint32(off) + uint32(x.Len)
+	b.end = uint16(off) + uint16(x.Len)
 	if p.Varies(off, x) {
-		b.holes = append(b.holes, immediateOf(off, x))
+		holes := append(b.but(), immediateOf(off, x))
+		b.holes = &holes
 		return c.varying(p, off, x)
 	}
 	return c.makeOp(x, nil, uint16(off))
@@ -617,23 +644,21 @@ func (c *CPU) single() *Op {
 	}
 	c.R[x86.RPage] = c.RIP - off
 	c.stats.Instructions++
-	if o := p.single[uint16(off)]; o != nil {
-		c.checkFetched(o)
-		return o
+	if o := opTable(p.single[:]).get(uint16(off)); o != nil {
+		c.checkFetched(o.next)
+		return o.next
 	}
 	c.markCode(p)
-	b := codeBlock{start: uint32(off)}
+	b := codeBlock{start: uint16(off), single: true}
 	o, _ := c.decodeOp(p, off, new(decode.Inst), &b)
-	b.ops = []Op{o, {fn: opPageEnd, off: uint16(off) + uint16(o.len)}}
-	b.ops[0].next = &b.ops[1]
+	ops := &[3]Op{{off: uint16(off)}, o, {fn: opPageEnd, off: uint16(off) + uint16(o.len)}}
+	ops[0].next, ops[1].next = &ops[1], &ops[2]
+	b.op = &ops[0]
 	p.keep(b)
-	c.liveOps += len(b.ops)
-	if p.single == nil {
-		p.single = map[uint16]*Op{}
-	}
-	p.single[uint16(off)] = &b.ops[0]
-	c.checkFetched(&b.ops[0])
-	return &b.ops[0]
+	c.liveOps += len(ops)
+	opTable(p.single[:]).put(&ops[0])
+	c.checkFetched(&ops[1])
+	return &ops[1]
 }
 
 // checkFetched raises #GP where an instruction reaches beyond the limit of CS.

@@ -69,10 +69,42 @@ func sizeRow(size uint8) int {
 // simpleMem reports whether a memory operand is base + displacement.
 func simpleMem(o *Op) bool { return o.idx == x86.RZero && o.sreg == x86.RZero }
 
+// A fastOp is what fast knows of a mnemonic.
+type fastOp struct {
+	alu, jcc *[3][5]opFunc // its rows of fastALU and fastJcc, or nil
+	cc       ccUse
+}
+
+// ccUse says what a mnemonic does with its condition.
+type ccUse uint8
+
+const (
+	ccNone ccUse = iota
+	ccJump
+	ccMove
+	ccSet
+)
+
+var fastOps = func() []fastOp {
+	ops := make([]fastOp, decode.NumOps())
+	for name, t := range fastALU {
+		ops[decode.MustOp(name)].alu = &t
+	}
+	for name, t := range fastJcc {
+		ops[decode.MustOp(name)].jcc = &t
+	}
+	for _, cc := range ccNames {
+		ops[decode.MustOp("j"+cc)].cc = ccJump
+		ops[decode.MustOp("cmov"+cc)].cc = ccMove
+		ops[decode.MustOp("set"+cc)].cc = ccSet
+	}
+	return ops
+}()
+
 func fast(o *Op, x *decode.Inst) opFunc {
-	name := x.Op.String()
+	def := &fastOps[x.Op]
 	f := form(o, x)
-	if t, ok := fastALU[name]; ok {
+	if t := def.alu; t != nil {
 		size := x.Args[0].Size
 		row := sizeRow(size)
 		if row < 0 || f == formNone {
@@ -81,6 +113,7 @@ func fast(o *Op, x *decode.Inst) opFunc {
 		o.imm &= sizeMask(size)
 		return t[row][f]
 	}
+	name := x.Op.String()
 	switch name {
 	case "mov":
 		return fastMov(o, x, f)
@@ -181,18 +214,16 @@ func fast(o *Op, x *decode.Inst) opFunc {
 			return opNop
 		}
 	}
-	if o.cc < 16 {
-		switch {
-		case isJcc(x):
-			return opJcc
-		case name == "cmov"+ccNames[o.cc] && f == formRR && o.size == 8:
-			return cmovRR64
-		case name == "cmov"+ccNames[o.cc] && f == formRR && o.size == 4:
-			return cmovRR32
-		case name == "set"+ccNames[o.cc] && x.Args[0].Kind == decode.GPR:
-			o.dst = x.Args[0].Reg
-			return setR8
-		}
+	switch {
+	case def.cc == ccJump:
+		return opJcc
+	case def.cc == ccMove && f == formRR && o.size == 8:
+		return cmovRR64
+	case def.cc == ccMove && f == formRR && o.size == 4:
+		return cmovRR32
+	case def.cc == ccSet && x.Args[0].Kind == decode.GPR:
+		o.dst = x.Args[0].Reg
+		return setR8
 	}
 	return nil
 }
@@ -645,11 +676,11 @@ func fuse(blk []Op) {
 	}
 	// head, ..., compare, jump, page end
 	o, j := &blk[n-3], &blk[n-2]
-	if o.n != 0 || j.x == nil || o.x == nil || o.x.Mode != decode.Mode64 || o.x.AddrSize != 8 || !isJcc(j.x) {
+	if o.n != 0 || j.x == nil || o.x == nil || o.x.Mode != decode.Mode64 || o.x.AddrSize != 8 || fastOps[j.x.Op].cc != ccJump {
 		return
 	}
-	t, ok := fastJcc[o.x.Op.String()]
-	if !ok {
+	t := fastOps[o.x.Op].jcc
+	if t == nil {
 		return
 	}
 	f := form(o, o.x)
@@ -657,16 +688,3 @@ func fuse(blk []Op) {
 		o.fn = t[row][f]
 	}
 }
-
-func isJcc(x *decode.Inst) bool {
-	h := &handlers[x.Op]
-	return x.Args[0].Kind == decode.Rel && h.cc < 16 && x.Op == opIDJcc[h.cc]
-}
-
-// opIDJcc are the conditional jumps by condition code.
-var opIDJcc = func() (ids [16]decode.Op) {
-	for i, n := range ccNames {
-		ids[i] = decode.MustOp("j" + n)
-	}
-	return ids
-}()

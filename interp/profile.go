@@ -27,8 +27,7 @@ func (c *CPU) Profile(n int) []BlockCount {
 	for _, pages := range c.code {
 		for _, p := range pages {
 			for i := range p.blocks {
-				// Instructions that were run one by one have no head.
-				if h := p.blocks[i].head; h != nil && h.imm > 0 {
+				if h := p.blocks[i].op; h.imm > 0 {
 					out = append(out, BlockCount{p.key.blk, p.key.off + uint64(h.off), 16 << p.mode, int(h.n), h.imm})
 				}
 			}

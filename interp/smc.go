@@ -129,37 +129,62 @@ func Hits(lo, hi, start, end uint32, holes []Hole) bool {
 // A codeBlock is what was decoded at once: a basic block, or an instruction that was
 // run by itself and has no head.
 type codeBlock struct {
-	head       *Op
-	ops        []Op
-	start, end uint32 // offsets of the bytes it was made of
-	holes      []Hole // but for these
+	op         *Op     // its head, or what stands for it in codePage.single
+	holes      *[]Hole // bytes that it was not made of, or nil
+	start, end uint16  // offsets of the bytes that it was made of
+	single     bool
 }
+
+// but is the bytes that the block was not made of.
+func (b *codeBlock) but() []Hole {
+	if b.holes == nil {
+		return nil
+	}
+	return *b.holes
+}
+
+// hit reports whether a write to the bytes from lo up to hi hits the block.
+func (b *codeBlock) hit(lo, hi uint32) bool {
+	return Hits(lo, hi, uint32(b.start), uint32(b.end), b.but())
+}
+
+// size is the number of its Ops.
+func (b *codeBlock) size() (n int) {
+	for o := b.op; o != nil; o = o.next {
+		n++
+	}
+	return n
+}
+
+// mark sets the bits of the bytes that it was made of.
+func (b *codeBlock) mark(u *usedMap) { u.markBut(uint32(b.start), uint32(b.end), b.but()) }
 
 // drop makes references to the block's Ops lead back to the lookup, and says how many
 // Ops there were that are not kept: the head is, if the page has a past.
 func (b *codeBlock) drop(p *codePage) (dropped int) {
-	for i := range b.ops {
-		b.ops[i].fn = opResync
-		b.ops[i].tgt = nil
+	h := b.op
+	for o := h; o != nil; o = o.next {
+		o.fn, o.tgt = opResync, nil
+		dropped++
 	}
-	if h := b.head; h != nil {
-		h.fn, h.tgt, h.next = opResync, nil, nil
-		if h.entry != 0 {
-			h.entry, h.imm = 0, 0
-			h.disp++
-		}
-		if p.past == nil {
-			return len(b.ops) + 1
-		}
+	if b.single {
+		return dropped
+	}
+	h.next = nil
+	if h.entry() != 0 {
+		h.lose()
+	}
+	if p.past != nil {
 		p.past.heads[h.off] = h
+		dropped--
 	}
-	return len(b.ops)
+	return dropped
 }
 
 // keep adds a block to the page's code.
 func (p *codePage) keep(b codeBlock) {
 	p.blocks = append(p.blocks, b)
-	p.used.markBut(b.start, b.end, b.holes)
+	b.mark(p.used)
 	p.hits = 0
 }
 
@@ -382,7 +407,7 @@ func (c *CPU) hitCode(key pageKey, lo, hi uint32) {
 		}
 		for i := range p.blocks {
 			b := &p.blocks[i]
-			used.markBut(b.start, b.end, b.holes)
+			b.mark(used)
 		}
 		if p.Translations != nil {
 			c.tr.MarkUsed(p)
@@ -396,13 +421,13 @@ func (c *CPU) dropRange(p *codePage, lo, hi uint32) {
 	for i := range p.blocks {
 		b := &p.blocks[i]
 		switch {
-		case !Hits(lo, hi, b.start, b.end, b.holes):
+		case !b.hit(lo, hi):
 			left = append(left, *b)
 			continue
-		case b.head != nil:
-			p.setHead(uint64(b.start), nil)
-		case p.single[uint16(b.start)] == &b.ops[0]:
-			delete(p.single, uint16(b.start))
+		case b.single:
+			opTable(p.single[:]).remove(b.op)
+		default:
+			opTable(p.heads[:]).remove(b.op)
 		}
 		c.liveOps -= b.drop(p)
 	}

@@ -70,10 +70,7 @@ func keptOps(c *CPU) (kept, past int) {
 	for m := range c.code {
 		for _, p := range c.code[m] {
 			for i := range p.blocks {
-				kept += len(p.blocks[i].ops)
-				if p.blocks[i].head != nil {
-					kept++
-				}
+				kept += p.blocks[i].size()
 			}
 			if p.past != nil {
 				kept += pastWeight + len(p.past.heads)

@@ -103,18 +103,18 @@ func (c *CPU) MarkCode(p *CodePage) { c.markCode(p) }
 // Untranslate makes the block at off count again, after the translator has
 // forgotten the entry that it gave for it.
 func (p *codePage) Untranslate(off, entry uint64) {
-	if o := p.head(off); o != nil && o.entry == entry {
-		o.entry, o.imm, o.fn = 0, 0, opHead
+	if o := p.head(off); o != nil && o.entry() == entry {
+		o.disp, o.imm, o.fn = 0, 0, opHead
 	}
 }
 
 // Lost is Untranslate for a block whose translation was written over: it has to be
 // hotter to be translated again.
 func (p *codePage) Lost(off, entry uint64) {
-	if o := p.head(off); o != nil && entry != 0 && o.entry == entry {
-		o.disp++
+	if o := p.head(off); o != nil && entry != 0 && o.entry() == entry {
+		o.lose()
+		o.fn = opHead
 	}
-	p.Untranslate(off, entry)
 }
 
 // Block is what a translator is asked for.
@@ -391,14 +391,14 @@ func (c *CPU) Interpret() (what decode.Op) {
 // CPU's present state or it is not at hand.
 func (c *CPU) Entry() uint64 {
 	o := c.goTo(c.RIP)
-	if o == nil || o.entry == 0 {
+	if o == nil || o.entry() == 0 {
 		return 0
 	}
 	v, ok := c.variantHere()
 	if !ok || v != o.variant {
 		return 0
 	}
-	return o.entry
+	return o.entry()
 }
 
 // variantHere is Variant with VariantLarge as the page at RIP has it, which must
@@ -438,13 +438,13 @@ func (c *CPU) heated(o *Op) *Op {
 	}
 	lin := (c.RIP + c.R[x86.RSeg+x86.CS]) & c.linMask
 	p := c.it.e[lin>>12&(fetchSize-1)].page
-	if o.imm < c.hotAt<<min(o.disp, 12) {
+	if o.imm < c.hotAt<<o.dst {
 		// Its code changes so often that translating it may not pay.
 		c.stats.Instructions += uint64(o.n)
 		return o.next
 	}
-	o.entry = c.tr.Translate(Block{p, lin & pageMask, lin, v})
-	if o.entry == 0 {
+	o.disp = c.tr.Translate(Block{p, lin & pageMask, lin, v})
+	if o.entry() == 0 {
 		o.fn = opHeadKept
 		return o.next
 	}
@@ -453,7 +453,7 @@ func (c *CPU) heated(o *Op) *Op {
 	}
 	o.variant = v
 	o.fn = opNative
-	c.tr.Run(o.entry)
+	c.tr.Run(o.entry())
 	c.translated = true
 	return nil
 }
@@ -483,7 +483,7 @@ func opNative(c *CPU, o *Op) *Op {
 	if v != o.variant {
 		return c.heated(o)
 	}
-	c.tr.Run(o.entry)
+	c.tr.Run(o.entry())
 	c.translated = true
 	return nil
 }

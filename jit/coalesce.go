@@ -419,7 +419,7 @@ func (t *translator) miss(at int, id uint32) {
 	s := t.storing
 	t.cold = append(t.cold, func() {
 		t.patchRel32(at, t.pos())
-		t.e.sites[id].stub = t.r.host + int32(t.pos())
+		t.e.sites.at(id).stub = t.r.host + int32(t.pos())
 		if s != nil {
 			t.storeToCode(s)
 		}
@@ -492,7 +492,7 @@ func (e *Engine) split(s *site) (target int32, ok bool) {
 		}
 	}
 	for _, m := range r.split.insts {
-		if m.goff == s.goff {
+		if r.goff+uint32(m.off) == s.goff {
 			target = r.split.host + m.host
 			b := e.arena.Write[s.stub:]
 			b[0] = 0xe9

@@ -34,9 +34,11 @@ type Engine struct {
 	firstRegion                                  int
 	used                                         int
 
-	sites    []site
+	sites    siteTable
+	instMaps mapPool
 	noJump   jumpEntry // an entry of a jump cache that leads to no region
 	regions  []*region // by rising address
+	fresh    []region  // where the next ones will be
 	t        translator
 	use      strategies
 	win      *guestWindow                    // or nil
@@ -245,6 +247,7 @@ func (e *Engine) place(r *region) {
 		fmt.Fprint(e.cfg.Dump, e.listing(r, e.t.va))
 	}
 	e.regions = append(e.regions, r)
+	e.fresh = e.fresh[1:]
 	for _, p := range []*interp.CodePage{r.page, r.page2} {
 		if p == nil {
 			continue
@@ -291,7 +294,7 @@ func (e *Engine) kill(r *region) {
 	}
 	for _, id := range r.in {
 		// A region that is dead may still be returned to.
-		if s := &e.sites[id]; s.linked == r.entry {
+		if s := e.sites.at(id); s.linked == uint32(r.entry) {
 			e.patch(s.retry, s.stub)
 			if s.gen != 0 {
 				e.putGen(s, neverGen)
@@ -316,7 +319,8 @@ const invalidJump = ^uint64(0)
 func (e *Engine) noRegions() {
 	clear(e.regions)
 	e.regions = append(e.regions[:0], &region{variant: interp.Variant64, dead: true})
-	e.sites = append(e.sites[:0], site{kind: siteIndirect})
+	e.sites.truncate(0)
+	e.sites.add(site{kind: siteIndirect})
 }
 
 // flush forgets all translations.
@@ -475,7 +479,7 @@ func (e *Engine) Run(entry uint64) {
 				e.link(uint32(x.Site), r)
 			case siteIndirect:
 				e.fillJump(ip, r)
-				switch s := &e.sites[x.Site]; {
+				switch s := e.sites.at(uint32(x.Site)); {
 				case s.gen != 0:
 					e.linkFar(uint32(x.Site), r, x.RBase)
 				case s.back:
@@ -555,8 +559,8 @@ func (e *Engine) exit() (ip uint64, interpret bool) {
 		}
 		return e.faultIP(), true
 	}
-	s := &e.sites[x.Site]
-	v := e.owner(s).variant
+	s := e.sites.at(uint32(x.Site))
+	v := s.variant
 	ip = x.RBase + uint64(int64(int32(s.goff)))
 	if v&interp.Variant64 == 0 {
 		ip = uint64(uint32(ip))
@@ -645,7 +649,7 @@ func (e *Engine) region() *region {
 
 // link makes an edge lead directly to a region.
 func (e *Engine) link(id uint32, r *region) {
-	s := &e.sites[id]
+	s := e.sites.at(id)
 	if e.owner(s).dead {
 		return
 	}
@@ -654,7 +658,7 @@ func (e *Engine) link(id uint32, r *region) {
 		target = r.loop
 	}
 	e.patch(s.retry, target)
-	s.linked = r.entry
+	s.linked = uint32(r.entry)
 	r.in = append(r.in, id)
 	e.stats.Links++
 }
@@ -702,7 +706,7 @@ func (e *Engine) faultIP() uint64 {
 		panic(fmt.Sprintf("jit: fault %d at %#x, address %#x, in no translated instruction", x.FaultTrap, x.FaultRIP, x.FaultAddr))
 	}
 	e.unswap(r)
-	return x.RBase + uint64(m.goff)
+	return x.RBase + uint64(r.goff) + uint64(m.off)
 }
 
 // Counters are the Stats that comparisons look at, with names for JSON.

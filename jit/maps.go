@@ -48,7 +48,7 @@ func (t *translator) guard(g *ginst) {
 	t.co.inS2 = -1
 	id := t.newSite(site{kind: siteCross, goff: t.goff + g.off, retry: t.r.host + int32(t.pos())})
 	gen, same := t.sameMap()
-	t.e.sites[id].gen = gen
+	t.e.sites.at(id).gen = gen
 	at := t.jmp()
 	t.here(same)
 	t.cold = append(t.cold, func() {
@@ -92,22 +92,22 @@ func (t *translator) farEdge(goff uint32) {
 	t.store(gs(offRBase), s1)
 	at := t.jmp()
 	t.patchRel32(at, miss)
-	s := &t.e.sites[id]
+	s := t.e.sites.at(id)
 	s.gen, s.retry, s.stub = gen, t.r.host+int32(at), t.r.host+int32(miss)
 }
 
 // linkFar makes a far edge lead directly to a region for as long as the mapping
 // stays.
 func (e *Engine) linkFar(id uint32, r *region, rbase uint64) {
-	s := &e.sites[id]
-	if e.owner(s).dead || e.owner(s).variant != r.variant {
+	s := e.sites.at(id)
+	if e.owner(s).dead || s.variant != r.variant {
 		return // RBase would not be what a granule of another size has
 	}
 	e.setGen(s, rbase)
 	e.relied(e.cpu.RIP, r.variant)
-	if s.linked != r.entry {
+	if s.linked != uint32(r.entry) {
 		e.patch(s.retry, r.direct)
-		s.linked = r.entry
+		s.linked = uint32(r.entry)
 		r.in = append(r.in, id)
 		e.stats.Links++
 	}
@@ -115,7 +115,7 @@ func (e *Engine) linkFar(id uint32, r *region, rbase uint64) {
 
 // setGen makes a site hold for the present generation and RBase.
 func (e *Engine) setGen(s *site, rbase uint64) {
-	e.putGen(s, -(e.sh.MapGen[kind(e.owner(s).variant)] + rbase))
+	e.putGen(s, -(e.sh.MapGen[kind(s.variant)] + rbase))
 }
 
 func (e *Engine) putGen(s *site, v uint64) {
@@ -130,7 +130,7 @@ func (e *Engine) recheck(s *site, ip uint64) bool {
 		return false
 	}
 	e.setGen(s, e.sh.RBase)
-	e.relied(va, e.owner(s).variant)
+	e.relied(va, s.variant)
 	return true
 }
 
@@ -168,8 +168,8 @@ func (e *Engine) newMap(kind int) {
 	e.emptyStack(kind)
 	if e.lastGen += firstGen; e.lastGen == 0 {
 		// The numbers are used up: none must be met again.
-		for i := range e.sites {
-			if s := &e.sites[i]; s.gen != 0 && !e.owner(s).dead {
+		for i := range e.sites.n {
+			if s := e.sites.at(i); s.gen != 0 && !e.owner(s).dead {
 				e.putGen(s, neverGen)
 			}
 		}

@@ -129,10 +129,10 @@ func (e *Engine) leftFrom() *Record {
 		}
 		return nil
 	}
-	if x.Site >= uint64(len(e.sites)) {
+	if x.Site >= uint64(e.sites.n) {
 		return nil
 	}
-	return e.owner(&e.sites[x.Site]).record
+	return e.owner(e.sites.at(uint32(x.Site))).record
 }
 
 // Sampled counts ticks of a profiler for the region that translated code was left
@@ -211,12 +211,12 @@ func (e *Engine) sideBySide(w io.Writer, r *region, va uint64) {
 		next, end := int32(len(code)), r.off+r.size
 		if i+1 < len(r.insts) {
 			next = r.insts[i+1].host
-			end = r.off + (r.insts[i+1].goff - r.goff)
+			end = r.off + uint32(r.insts[i+1].off)
 		}
-		off := r.off + (m.goff - r.goff)
+		off := r.off + uint32(m.off)
 		left := "?"
 		if off < pageSize && end > off {
-			if t := texts(page[off:min(end, pageSize)], base+uint64(m.goff), wide); len(t) > 0 {
+			if t := texts(page[off:min(end, pageSize)], base+uint64(r.goff)+uint64(m.off), wide); len(t) > 0 {
 				left = t[0]
 			}
 		}

@@ -110,9 +110,9 @@ func (p pairedReturn) call(t *translator, to callTarget, next uint32) {
 		}
 		id := t.newSite(site{kind: siteIndirect, goff: next, back: true})
 		at := t.jmp()
-		t.e.sites[id].retry = t.r.host + int32(at)
+		t.e.sites.at(id).retry = t.r.host + int32(at)
 		t.aside(at, func() {
-			t.e.sites[id].stub = t.r.host + int32(t.pos())
+			t.e.sites.at(id).stub = t.r.host + int32(t.pos())
 			t.leave(id, siteIndirect)
 		})
 	})
@@ -131,12 +131,12 @@ func (t *translator) aside(at int, f func()) {
 
 // linkBack makes the way back from a call lead directly to a region.
 func (e *Engine) linkBack(id uint32, r *region) {
-	s := &e.sites[id]
-	if o := e.owner(s); o.dead || o.variant != r.variant || o.page != r.page {
+	s := e.sites.at(id)
+	if o := e.owner(s); o.dead || s.variant != r.variant || o.page != r.page {
 		return
 	}
 	e.patch(s.retry, r.indirect)
-	s.linked = r.entry
+	s.linked = uint32(r.entry)
 	r.in = append(r.in, id)
 	e.stats.Links++
 }

@@ -97,7 +97,7 @@ func BenchmarkTranslate(b *testing.B) {
 			e := g.eng
 			n := 0
 			for b.Loop() {
-				e.sites = e.sites[:1]
+				e.sites.truncate(1)
 				if e.use.backend.translate(e, blk, false) == nil {
 					b.Fatal("not translated")
 				}

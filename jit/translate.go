@@ -56,43 +56,47 @@ const (
 // A site is a place where a region can be left.
 type site struct {
 	kind    siteKind
+	variant interp.Variant // of the region
 	write   bool
 	grouped bool // miss: the check is for a group, of which size is the span
+	back    bool // indirect: behind a call, see returns.go
+	undo    int8 // what to add to RSP where the target of an indirect jump faults
 	size    int16
-	back    bool   // indirect: behind a call, see returns.go
-	undo    int8   // what to add to RSP where the target of an indirect jump faults
 	region  int32  // index into Engine.regions
 	goff    uint32 // guest offset in the granule: of the instruction; of an edge, of the target
 	retry   int32  // miss: host offset of the check; edge: of the displacement to patch, or -1
 	stub    int32  // edge: host offset of the stub; outside: offset of the access in the page
 	gen     int32  // host offset of a generation to compare MapGen with, or 0
-	linked  uint64 // entry of the region that an edge leads to, or 0
+	linked  uint32 // entry of the region that an edge leads to, or 0
 	ref     ref
 }
 
 // A region is a piece of translated code.
 type region struct {
-	page     *interp.CodePage
-	page2    *interp.CodePage // the next one, if an instruction continues there
+	// What entering it needs comes first, so that this is in one line of the host's
+	// cache.
 	variant  interp.Variant
+	dead     bool
+	vec      bool
+	x87      bool
 	off      uint32 // in the page, of its first instruction
-	size     uint32 // in bytes of guest code
-	bad      uint8  // faults in the window that the interpreter had to deal with
 	goff     uint32 // of the same in the granule
 	host     int32  // start in the arena
 	end      int32
-	indirect int32 // host offset of the entry with the linear address in s1
-	direct   int32 // and of that for edges
-	loop     int32 // and of that for its own edges, behind the prologues
-	vec      bool
-	x87      bool
-	inexact  bool // it has instructions of x87Functions
-	dead     bool
+	indirect int32    // host offset of the entry with the linear address in s1
+	direct   int32    // and of that for edges
+	loop     int32    // and of that for its own edges, behind the prologues
 	entry    uint64   // what the interpreter knows it by
-	runs     uint64   // while verifying
-	in       []uint32 // edges that may be linked to it
 	jumps    []uint32 // entries of jump caches that may lead to it: cache<<16 | index
+	in       []uint32 // edges that may be linked to it
+	page     *interp.CodePage
+	page2    *interp.CodePage // the next one, if an instruction continues there
+	size     uint32           // in bytes of guest code
+	bad      uint8            // faults in the window that the interpreter had to deal with
+	inexact  bool             // it has instructions of x87Functions
+	runs     uint64           // while verifying
 	insts    []instMap
+	checks   []instCheck   // of the same; only for verification
 	holes    []interp.Hole // bytes of the page that it was not made of
 	endLive  uint16        // status flags that the code keeps where it ends with a call of the interpreter
 	swaps    []swap        // registers that are elsewhere in it: see homes.go
@@ -106,14 +110,16 @@ type region struct {
 // instMap says where an instruction's code is.
 type instMap struct {
 	host int32  // of its first byte, relative to the region's
-	goff uint32 // in the granule
+	off  uint16 // in bytes of guest code, from the region's first
+	fop  uint16 // of an x87 instruction that sets FOP: that, and followed
+}
 
-	// For verification: flags that the code keeps up to here, and what the
-	// instruction does to them.
+// instCheck is what verification needs of an instruction: flags that the code keeps up
+// to it, and what the instruction does to them.
+type instCheck struct {
 	live, defined, undefined uint16
 	rep                      stringUse // with REP
 	flags                    bool      // the flags go to memory or a register
-	fop                      uint16    // of an x87 instruction that sets FOP: that, and followed
 }
 
 // A ref is a guest memory reference: base + index<<scale + disp + segment base.
@@ -179,7 +185,8 @@ func (e *Engine) begin(b interp.Block) *translator {
 	t.b, t.cold = t.b[:0], t.cold[:0]
 	t.e, t.v, t.va = e, b.Variant, b.VA
 	t.wide = b.Variant&interp.Variant64 != 0
-	t.r = &region{page: b.Page, variant: b.Variant, off: uint32(b.Off), goff: goffOf(b), host: int32(e.used)}
+	t.r = e.newRegion()
+	*t.r = region{page: b.Page, variant: b.Variant, off: uint32(b.Off), goff: goffOf(b), host: int32(e.used)}
 	t.goff = t.r.goff - t.r.off
 	return t
 }
@@ -385,21 +392,23 @@ func (t *translator) finish() {
 		t.e.cpu.MarkCode(r.page2)
 	}
 	r.markUsed()
-	r.insts = make([]instMap, t.n)
+	r.insts = t.e.instMaps.take(t.n)
 	for i := range t.n {
 		g := &t.insts[i]
-		r.insts[i] = instMap{g.host, t.goff + g.off, g.live, g.e.FlagsWritten, (g.e.FlagsUndefined | g.e.FlagsMaybe) & arith, 0, g.x.Op == opPushf || g.x.Op == opSyscall, fopOf(&g.x)}
-		if g.e.Class == decode.ClassString && g.x.Rep != 0 {
-			r.insts[i].rep = t.stringUseOf(&g.x)
+		r.insts[i] = instMap{g.host, uint16(g.off - r.off), 0}
+		if r.x87 {
+			r.insts[i].fop = fopOf(&g.x)
 		}
+	}
+	if t.e.cfg.Verify != VerifyOff {
+		t.addChecks()
 	}
 }
 
 // newSite makes a site of the region and returns its index.
 func (t *translator) newSite(s site) uint32 {
-	s.region = int32(len(t.e.regions))
-	t.e.sites = append(t.e.sites, s)
-	return uint32(len(t.e.sites) - 1)
+	s.region, s.variant = int32(len(t.e.regions)), t.r.variant
+	return t.e.sites.add(s)
 }
 
 // leave writes the exit for a site.
@@ -472,7 +481,7 @@ func (t *translator) edge(at int, goff uint32) {
 	id := t.newSite(site{kind: siteEdge, goff: goff, retry: t.r.host + int32(at)})
 	t.cold = append(t.cold, func() {
 		t.patchRel32(at, t.pos())
-		t.e.sites[id].stub = t.r.host + int32(t.pos())
+		t.e.sites.at(id).stub = t.r.host + int32(t.pos())
 		t.outside(func() { t.leave(id, siteEdge) })
 	})
 }

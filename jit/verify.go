@@ -67,7 +67,7 @@ func (e *Engine) rehearse(r *region) *interp.Rehearsal {
 	base := c.RIP - uint64(r.goff)
 	i := 0
 	return c.Rehearse(func() bool {
-		if i == len(r.insts) || c.RIP != base+uint64(r.insts[i].goff) {
+		if i == len(r.insts) || c.RIP != base+uint64(r.goff)+uint64(r.insts[i].off) {
 			return false
 		}
 		i++
@@ -112,7 +112,7 @@ func (e *Engine) compare(r *region, start uint64, before *x86.State, want *inter
 	if c.RIP != w.RIP {
 		differ("RIP", c.RIP, w.RIP, start)
 	}
-	leaked := leakedFlags(r.insts[:min(done, len(r.insts))])
+	leaked := leakedFlags(r.checks[:min(done, len(r.checks))])
 	for i := range 16 {
 		if i == x86.R11 && leaked != 0 && (c.R[i]^w.R[i])&^leaked == 0 {
 			continue
@@ -131,8 +131,8 @@ func (e *Engine) compare(r *region, start uint64, before *x86.State, want *inter
 	c.State = end
 	mask := uint64(arith)
 	if interpret || inside != 0 {
-		if done < len(r.insts) {
-			mask &= uint64(r.insts[done].live)
+		if done < len(r.checks) {
+			mask &= uint64(r.checks[done].live)
 		} else {
 			mask &= uint64(r.endLive)
 		}
@@ -140,7 +140,7 @@ func (e *Engine) compare(r *region, start uint64, before *x86.State, want *inter
 	if inside&stringCompare != 0 {
 		mask = 0 // those of a comparison on the way
 	}
-	mask &^= undefinedAfter(r.insts[:done])
+	mask &^= undefinedAfter(r.checks[:done])
 	if (got^flags)&mask != 0 {
 		differ("flags", got, flags, mask)
 	}
@@ -200,8 +200,8 @@ func (e *Engine) insideString(r *region, start uint64, want *interp.Rehearsal) s
 		return 0
 	}
 	for i := range r.insts {
-		if m := &r.insts[i]; m.rep != 0 && start+uint64(m.goff-r.goff) == e.cpu.RIP {
-			return m.rep
+		if rep := r.checks[i].rep; rep != 0 && start+uint64(r.insts[i].off) == e.cpu.RIP {
+			return rep
 		}
 	}
 	return 0
@@ -260,9 +260,22 @@ func overwritten(later []interp.RehearsedWrite, m *interp.RehearsedWrite) bool {
 
 var regNames = [16]string{"RAX", "RCX", "RDX", "RBX", "RSP", "RBP", "RSI", "RDI", "R8", "R9", "R10", "R11", "R12", "R13", "R14", "R15"}
 
+// addChecks notes what verification needs of the region's instructions.
+func (t *translator) addChecks() {
+	t.r.checks = make([]instCheck, t.n)
+	for i := range t.n {
+		g := &t.insts[i]
+		c := &t.r.checks[i]
+		*c = instCheck{g.live, g.e.FlagsWritten, (g.e.FlagsUndefined | g.e.FlagsMaybe) & arith, 0, g.x.Op == opPushf || g.x.Op == opSyscall}
+		if g.e.Class == decode.ClassString && g.x.Rep != 0 {
+			c.rep = t.stringUseOf(&g.x)
+		}
+	}
+}
+
 // undefinedAfter is the set of flags that are undefined when instructions have
 // run: those that one leaves undefined and none defines after.
-func undefinedAfter(insts []instMap) uint64 {
+func undefinedAfter(insts []instCheck) uint64 {
 	var u uint16
 	for i := range insts {
 		u = u&^insts[i].defined | insts[i].undefined
@@ -272,7 +285,7 @@ func undefinedAfter(insts []instMap) uint64 {
 
 // leakedFlags is the set of flags that were undefined where an instruction stored
 // them.
-func leakedFlags(insts []instMap) (leaked uint64) {
+func leakedFlags(insts []instCheck) (leaked uint64) {
 	for i := range insts {
 		if insts[i].flags {
 			leaked |= undefinedAfter(insts[:i])

@@ -210,7 +210,7 @@ func (e *Engine) x87Pointers() {
 	if r == nil || m.fop == 0 {
 		return
 	}
-	c.FIP = x.X87Base + uint64(m.goff)
+	c.FIP = x.X87Base + uint64(r.goff) + uint64(m.off)
 	if r.variant&interp.Variant64 == 0 {
 		c.FIP = uint64(uint32(c.FIP))
 	}

@@ -27,6 +27,7 @@ var onMachine = func(*machine.Machine) {}
 
 // run boots what the command line says, and returns the process's exit code.
 func (c *command) run(stderr io.Writer) (code int, err error) {
+	roomyHeap()
 	cfg := c.cfg
 	ctx, quit := context.WithCancel(context.Background())
 	defer quit()
