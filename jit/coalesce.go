@@ -351,6 +351,7 @@ func (t *translator) access(r ref, size int32, write, live bool) mem {
 	switch {
 	case p.group < 0:
 		c.inS2 = -1
+		t.held = nothingHeld
 		return t.check(r, size, write, live, 0, size, true)
 	case c.rule == shareWindow:
 		return t.windowedAccess(p, live)

@@ -110,6 +110,41 @@ func (t *translator) swapOut() {
 	}
 }
 
+// A register without a host register is loaded into a scratch register around the
+// instruction that names it. While that holds it, the next one need not load it again.
+
+// scratchHeld says which guest registers are in s0 and s1, or noGuest.
+type scratchHeld [2]uint8
+
+var nothingHeld = scratchHeld{noGuest, noGuest}
+
+// hold notes that scratch register s holds guest register g, or noGuest.
+func (t *translator) hold(s int8, g uint8) {
+	switch s {
+	case s0:
+		t.held[0] = g
+	case s1:
+		t.held[1] = g
+	}
+}
+
+// holds reports whether scratch register s holds guest register g.
+func (t *translator) holds(s int8, g uint8) bool {
+	return s == s0 && t.held[0] == g || s == s1 && t.held[1] == g
+}
+
+// keepsScratch reports whether the translation of an instruction keeps track of what the
+// scratch registers hold.
+func (t *translator) keepsScratch(g *ginst) bool {
+	switch {
+	case g.e.Class == decode.ClassBranch:
+		return isJcc(&g.x)
+	case g.e.Class != decode.ClassPlain || g.x.Op == opLea || g.e.BitString || g.e.X87 || g.x.Op == opLdmxcsr || g.x.Op == opVldmxcsr:
+		return false
+	}
+	return g.e.Mem == decode.AccessNone || t.skips(&g.x) || t.co.rule == shareWindow
+}
+
 // unswap does in the context what swapOut does, after a fault.
 func (e *Engine) unswap(r *region) {
 	x := &e.sh.context

@@ -252,6 +252,16 @@ func (t *translator) plain(x *decode.Inst, e *decode.Effects, m mem) bool {
 		}
 		return free[n]
 	}
+	use := func(s int8) bool {
+		for i := range n {
+			if free[i] == s {
+				copy(free[i:n], free[i+1:n])
+				n--
+				return true
+			}
+		}
+		return false
+	}
 	useRCX := implicit&(1<<x86.RCX) != 0
 	if hi && set&(1<<x86.RCX) != 0 {
 		useRCX = true
@@ -264,6 +274,7 @@ func (t *translator) plain(x *decode.Inst, e *decode.Effects, m mem) bool {
 		a.lea(hRCX, m)
 		p.m = based(hRCX, 0)
 		n = 0
+		t.held = nothingHeld
 	}
 	if useRCX {
 		if n == 0 || free[n-1] != s0 {
@@ -271,21 +282,30 @@ func (t *translator) plain(x *decode.Inst, e *decode.Effects, m mem) bool {
 		}
 		n--
 		a.mov(hRCX, hostRCX)
+		t.hold(s0, noGuest)
 	}
 	var inSlots uint32
 	for g := range uint8(16) {
 		if set>>g&1 == 0 || t.home[g] != noReg {
 			continue
 		}
-		s := take()
+		s := int8(noReg)
+		for _, h := range [2]int8{s0, s1} {
+			if t.holds(h, g) && use(h) {
+				s = h
+			}
+		}
 		if s == noReg {
-			return false
+			if s = take(); s == noReg {
+				return false
+			}
+			if e.GPRRead>>g&1 != 0 {
+				a.load(s, slot(g))
+			}
+			t.hold(s, g)
 		}
 		p.reg[g] = s
 		inSlots |= 1 << g
-		if e.GPRRead>>g&1 != 0 {
-			a.load(s, slot(g))
-		}
 	}
 	if !a.encode(x, &p) {
 		return false
@@ -293,6 +313,11 @@ func (t *translator) plain(x *decode.Inst, e *decode.Effects, m mem) bool {
 	for g := range uint8(16) {
 		if inSlots&e.GPRWritten>>g&1 != 0 {
 			a.store(slot(g), p.reg[g])
+			for i, s := range [...]int8{s0, s1} {
+				if t.held[i] == g && s != p.reg[g] {
+					t.held[i] = noGuest
+				}
+			}
 		}
 	}
 	if useRCX && e.GPRWritten&(1<<x86.RCX) != 0 && (implicit&(1<<x86.RCX) != 0 && set&(1<<x86.RCX) == 0 || p.reg[x86.RCX] == hRCX) {

@@ -118,6 +118,9 @@ func (t *translator) refOf(g *ginst) ref {
 // possible after all.
 func (t *translator) instruction(g *ginst) bool {
 	x, e := &g.x, &g.e
+	if g.varies || !t.keepsScratch(g) {
+		t.held = nothingHeld
+	}
 	if g.varies {
 		return t.varying(g)
 	}

@@ -167,6 +167,7 @@ type translator struct {
 	cold  []func()
 	co    coalescer
 	home  [16]int8 // host register of each guest register in the region, or noReg
+	held  scratchHeld
 	swaps []swap
 	// Swaps are in force: exits have to undo them.
 	swapped bool
@@ -312,6 +313,7 @@ func (t *translator) emit() bool {
 	t.store(gs(offRBase), s1)
 	r.direct = r.host + int32(t.pos())
 	t.swapped = false
+	t.held = nothingHeld
 	if r.vec {
 		t.vecPrologue()
 	}
@@ -333,11 +335,13 @@ func (t *translator) emit() bool {
 		g.host = int32(t.pos())
 		if g.meet {
 			t.co.inS2 = -1
+			t.held = nothingHeld
 		}
 		mark := t.pos()
 		cold := len(t.cold)
 		if g.off+uint32(g.x.Len) > pageSize {
 			t.guard(g)
+			t.held = nothingHeld
 		}
 		if !t.instruction(g) {
 			if t.loopHi >= 0 || t.swapped {

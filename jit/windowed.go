@@ -276,25 +276,38 @@ func (t *translator) windowedAccess(p *accessPlan, live bool) mem {
 			m = based(s2, int32(r.disp))
 		} else {
 			t.constant(s1, uint64(r.disp))
+			t.hold(s1, noGuest)
 		}
 	case r.seg != 0 || r.index != noGuest:
 		if first && p.base {
 			t.testPart(q, t.guest(r.base, s1), live, &ref{base: r.base, index: noGuest, bits: 64})
 		}
 		t.address(*r)
+		t.held = nothingHeld
 		if first && !p.base {
 			t.testPart(q, s1, live, r)
 		}
 	default:
 		if r.base == ripBase {
 			t.load(s1, gs(offRBase))
-		} else {
-			va = t.guest(r.base, s1)
+			t.hold(s1, noGuest)
+		} else if va = t.home[r.base]; va == noReg {
+			if va = s1; t.holds(s0, r.base) {
+				va = s0
+			} else if !t.holds(s1, r.base) {
+				t.load(s1, slot(r.base))
+				t.hold(s1, r.base)
+			}
 		}
-		m.base, m.disp = va, int32(r.disp)
 		if first {
+			if va == s0 { // the test uses it
+				t.mov(s1, s0)
+				t.hold(s1, r.base)
+				va = s1
+			}
 			t.testPart(q, va, live, r)
 		}
+		m.base, m.disp = va, int32(r.disp)
 	}
 	switch {
 	case q.part != bothParts:
@@ -320,6 +333,7 @@ func delta(p windowPart) mem { return gs(offWinDelta + 8*int32(p)) }
 // to s2. It uses s0.
 func (t *translator) testPart(q *accessGroup, va int8, live bool, r *ref) {
 	p := q.part
+	t.hold(s0, noGuest)
 	var out, in []int // jumps to the site, and on
 	bits := func(p windowPart) { t.pext(s0, va, gs(offWinBits+8*int32(p))) }
 	switch {
