@@ -63,9 +63,12 @@ type context struct {
 	X87Tag   uint64        // for PEXT and PDEP: the low bits of the tags in X87
 	X87      [x87Size]byte // image for FNSAVE and FRSTOR
 
-	WinDelta [2]uint64 // from linear addresses in either part of the window to host addresses: see window.go
-	WinBits  [2]uint64 // for PEXT: the bits of an address that say whether it is in the part
-	Scratch  [3]uint64 // s0, s1 and s2 where a fault was
+	WinDelta [numParts]uint64 // from linear addresses in a part of the window to host addresses: see window.go
+	WinAbove uint64           // for PEXT: the bits of an address above lowBits
+	WinHigh  uint64           // and highBit
+	WinMid   uint64           // those bits of addresses in the middle part
+	WinNeg   uint64           // and their negative
+	Scratch  [3]uint64        // s0, s1 and s2 where a fault was
 
 	OtherStack uintptr // RSP of the native stack that is not in use: see returns.go
 	StackKind  uint32  // whose stack is: see kind
@@ -105,7 +108,10 @@ const (
 	offDescCode3  = int32(unsafe.Offsetof(context{}.DescCode3))
 	offDescData3  = int32(unsafe.Offsetof(context{}.DescData3))
 	offWinDelta   = int32(unsafe.Offsetof(context{}.WinDelta))
-	offWinBits    = int32(unsafe.Offsetof(context{}.WinBits))
+	offWinAbove   = int32(unsafe.Offsetof(context{}.WinAbove))
+	offWinHigh    = int32(unsafe.Offsetof(context{}.WinHigh))
+	offWinMid     = int32(unsafe.Offsetof(context{}.WinMid))
+	offWinNeg     = int32(unsafe.Offsetof(context{}.WinNeg))
 	offScratch    = int32(unsafe.Offsetof(context{}.Scratch))
 	offOtherStack = int32(unsafe.Offsetof(context{}.OtherStack))
 	offStackKind  = int32(unsafe.Offsetof(context{}.StackKind))

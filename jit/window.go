@@ -24,28 +24,28 @@ package jit
 // all pages are compared with the page tables, which costs less than faults would. A
 // program that faults more than it works loses the window.
 //
-// The window has two parts. The high one holds the upper half of the linear addresses of
+// The window has three parts. The high one holds the upper half of the linear addresses of
 // programs, where Linux puts programs, libraries, heaps and stacks; the low one
-// holds 16 TiB from zero on, for programs that are linked to fixed addresses. The host
-// has no room for more.
+// holds 16 TiB from zero on, for programs that are linked to fixed addresses; the middle
+// one holds 16 TiB of what is between these, where the program has accessed memory
+// first: Go puts heaps anywhere. The host has no room for more.
 //
 // Code cannot reach beyond the window, whatever address the guest makes: windowed.go says why.
 
 import (
 	"math"
 	"runtime"
-	"slices"
 
 	"hotblock/interp"
 	"hotblock/jit/host"
 	"hotblock/mmu"
 )
 
-// windowParts are the linear addresses that the parts of the window hold.
-var windowParts = [2]struct{ lo, size uint64 }{
-	lowPart:  {0, 1 << lowBits},
-	highPart: {1 << highBit, 1 << highBit},
-}
+// partSizes are the sizes of the parts in bytes.
+var partSizes = [numParts]uint64{lowPart: 1 << lowBits, highPart: 1 << highBit, midPart: 1 << lowBits}
+
+// noMid is WinMid while the middle part is nowhere.
+const noMid = 1 << 32
 
 const (
 	windowPages = 24000 // mapped at a time; the host allows some 65000 mappings
@@ -61,14 +61,15 @@ const (
 
 // guestWindow is what an Engine knows of its window.
 type guestWindow struct {
-	parts  [2]*host.Window // or nil
-	failed bool            // there is none to be had
+	parts  [numParts]*host.Window // or nil
+	failed bool                   // there is none to be had
 
 	serial uint64             // counts its owners and times it was emptied
 	open   bool               // the current space is its owner
 	pages  map[uint64]winPage // by linear address
 	at     map[winKey][]uint64
-	bounds [2]struct{ low, high uint64 } // of pages, by part
+	bounds [numParts]struct{ low, high uint64 } // of pages, by part
+	mid    uint64                               // where the middle part begins, in its size, or noMid
 
 	after   int    // the heat that it takes
 	heat    int    // of the current space
@@ -100,8 +101,8 @@ type windowed struct{ inlineTLB }
 func newWindowed(e *Engine, heat int) windowed {
 	e.win = &guestWindow{after: heat, pages: map[uint64]winPage{}, at: map[winKey][]uint64{}, without: map[blockKey]bool{}, seen: map[accessKey]uint8{}}
 	e.win.noPages()
-	e.sh.context.WinDelta = [2]uint64{closedDelta, closedDelta}
-	e.sh.context.WinBits = [2]uint64{lowPart: ^uint64(1<<lowBits - 1), highPart: 1 << highBit}
+	e.putMid(noMid)
+	e.sh.context.WinAbove, e.sh.context.WinHigh = ^uint64(1<<lowBits-1), 1<<highBit
 	return windowed{inlineTLB{true}}
 }
 
@@ -110,7 +111,7 @@ func (windowed) sharing(t *translator) sharing {
 	if t.v&interp.VariantWindow == 0 {
 		return sharePage
 	}
-	p, ok := partOf(t.va - uint64(r.goff))
+	p, ok := t.e.win.partOf(t.va - uint64(r.goff))
 	if !ok || t.e.win.without[blockKey{r.page, r.off}] {
 		return sharePage
 	}
@@ -124,7 +125,7 @@ func (e *Engine) misplaced(r *region) bool {
 	if !r.windowed {
 		return false
 	}
-	if p, ok := partOf(e.cpu.RIP - uint64(r.goff)); ok && p == r.part {
+	if p, ok := e.win.partOf(e.cpu.RIP - uint64(r.goff)); ok && p == r.part {
 		return false
 	}
 	e.withoutWindow(r)
@@ -142,33 +143,82 @@ const closedDelta = 1 << 62
 
 // closeWindow makes all accesses fault.
 func (e *Engine) closeWindow() {
-	w, x := e.win, &e.sh.context
-	w.open = false
-	for i := range x.WinDelta {
-		x.WinDelta[i] += closedDelta
-	}
+	e.win.open = false
+	e.setDeltas()
 	e.cpu.SetWindow(false)
 }
 
 // openWindow makes the current space's pages accessible.
 func (e *Engine) openWindow() {
-	w, x := e.win, &e.sh.context
-	w.open = true
-	for i, p := range w.parts {
-		x.WinDelta[i] = uint64(p.Base) - windowParts[i].lo
-	}
+	e.win.open = true
+	e.setDeltas()
 	e.cpu.SetWindow(true)
+}
+
+func (e *Engine) setDeltas() {
+	w, x := e.win, &e.sh.context
+	for i, p := range w.parts {
+		switch {
+		case p == nil:
+			x.WinDelta[i] = closedDelta
+		case !w.open:
+			x.WinDelta[i] = uint64(p.Base) - w.start(windowPart(i)) + closedDelta
+		default:
+			x.WinDelta[i] = uint64(p.Base) - w.start(windowPart(i))
+		}
+	}
+}
+
+// putMid puts the middle part at a multiple of its size, or nowhere.
+func (e *Engine) putMid(n uint64) {
+	e.win.mid = n
+	e.sh.context.WinMid, e.sh.context.WinNeg = n, -n
+	e.setDeltas()
+}
+
+// start is the linear address at which a part begins.
+func (w *guestWindow) start(p windowPart) uint64 {
+	switch p {
+	case highPart:
+		return 1 << highBit
+	case midPart:
+		return w.mid << lowBits
+	}
+	return 0
+}
+
+// partOf says in which part an address is.
+func (w *guestWindow) partOf(va uint64) (p windowPart, ok bool) {
+	switch {
+	case va>>lowBits == 0:
+		return lowPart, true
+	case va>>highBit == 1:
+		return highPart, true
+	case va>>lowBits == w.mid:
+		return midPart, true
+	}
+	return 0, false
+}
+
+// placed is partOf, and puts the middle part where the address is if it is free.
+func (e *Engine) placed(va uint64) (p windowPart, ok bool) {
+	if w := e.win; w.mid == noMid && va>>highBit == 0 && va>>lowBits != 0 && w.parts[midPart] != nil {
+		e.putMid(va >> lowBits)
+	}
+	return e.win.partOf(va)
 }
 
 // make reserves the addresses.
 func (w *guestWindow) make() bool {
-	for i := range slices.Backward(w.parts[:]) { // there are fewer places for the high one
-		p, err := host.NewWindow(windowParts[i].size)
-		if err != nil {
+	for _, i := range [...]windowPart{highPart, lowPart, midPart} {
+		p, err := host.NewWindow(partSizes[i])
+		switch {
+		case err == nil:
+			w.parts[i] = p
+		case i != midPart: // which few need
 			w.free()
 			return false
 		}
-		w.parts[i] = p
 	}
 	return true
 }
@@ -216,21 +266,23 @@ func (e *Engine) windowTick() {
 	if w.rest++; w.heat < w.after || len(w.pages) > 0 && w.rest < windowRest {
 		return
 	}
-	if _, ok := partOf(e.cpu.RIP); !ok {
-		return
-	}
 	if w.parts[0] == nil {
 		if !w.make() {
 			w.failed = true
 			return
 		}
-		runtime.AddCleanup(e.cpu, func(parts [2]*host.Window) {
+		runtime.AddCleanup(e.cpu, func(parts [numParts]*host.Window) {
 			for _, p := range parts {
-				p.Close()
+				if p != nil {
+					p.Close()
+				}
 			}
 		}, w.parts)
 	}
 	e.emptyWindow()
+	if _, ok := e.placed(e.cpu.RIP); !ok {
+		return
+	}
 	w.owner = e.tables()
 	w.promoted++
 	w.faults, w.checked = 0, 0
@@ -254,11 +306,12 @@ func (e *Engine) emptyWindow() {
 	}
 	w.serial++
 	w.owner = 0
+	defer e.putMid(noMid)
 	if len(w.pages) == 0 {
 		return
 	}
 	for i, b := range w.bounds {
-		if b.low < b.high && w.parts[i].Unmap(b.low-windowParts[i].lo, b.high-b.low) != nil {
+		if b.low < b.high && w.parts[i].Unmap(b.low-w.start(windowPart(i)), b.high-b.low) != nil {
 			w.failed = true // it stays closed: there are pages in it
 		}
 	}
@@ -278,11 +331,11 @@ func (w *guestWindow) noPages() {
 
 // host is where a linear address is in the window.
 func (w *guestWindow) host(va uint64) (p *host.Window, off uint64, ok bool) {
-	i, ok := partOf(va)
+	i, ok := w.partOf(va)
 	if !ok {
 		return nil, 0, false
 	}
-	return w.parts[i], va - windowParts[i].lo, true
+	return w.parts[i], va - w.start(i), true
 }
 
 // checkWindow opens the window if the current space owns it, after it has compared
@@ -440,7 +493,7 @@ func (e *Engine) windowFault(r *region) bool {
 		w.at[k] = append(w.at[k], va+n)
 		w.mapped++
 	}
-	i, _ := partOf(va)
+	i, _ := w.partOf(va)
 	b := &w.bounds[i]
 	b.low, b.high = min(b.low, va), max(b.high, va+size)
 	return true
@@ -453,6 +506,9 @@ func (e *Engine) inWindow() bool {
 		return false
 	}
 	for _, p := range w.parts {
+		if p == nil {
+			continue
+		}
 		if uint64(e.sh.FaultAddr)-uint64(p.Base)+host.WindowGuard < p.Size+2*host.WindowGuard {
 			return true
 		}
@@ -464,8 +520,11 @@ func (e *Engine) inWindow() bool {
 func (e *Engine) windowAddress() uint64 {
 	w := e.win
 	for i, p := range w.parts {
+		if p == nil {
+			continue
+		}
 		if off := uint64(e.sh.FaultAddr) - uint64(p.Base); off+host.WindowGuard < p.Size+2*host.WindowGuard {
-			return off + windowParts[i].lo
+			return off + w.start(windowPart(i))
 		}
 	}
 	panic("jit: the fault is not in the window")

@@ -2,9 +2,8 @@ package jit
 
 // Accesses by a window (window.go).
 //
-// An address is in the window if it is in one of its two parts: the low one, linear
-// addresses from zero on, where programs lie that are linked to fixed addresses, and
-// the high one, where Linux puts all else. A test for the high part is of one bit:
+// An address is in the window if it is in one of its parts. A test for the high part is of
+// one bit:
 //
 //	bt  base, 46
 //	jnc cold
@@ -15,14 +14,14 @@ package jit
 // is in the part, and becomes the host address in the window that it should. Where some
 // are set they are the same in the sum, as nothing carries into them, and so it is
 // not canonical, or an address of the host's system: the access faults, and the
-// interpreter raises the fault that the guest is to have. The test of the low part is of
-// all bits above it:
+// interpreter raises the fault that the guest is to have. The tests of the other parts are
+// of all bits above them:
 //
 //	mov s0, base
 //	shr s0, 44
-//	jne cold
+//	jne cold                   or: cmp s0, gs:[WinMid]; jne cold
 //
-// Around either part there are gigabytes that are never mapped (host.WindowGuard). So a test of a register
+// Around each part there are gigabytes that are never mapped (host.WindowGuard). So a test of a register
 // stands for all accesses at constant distances from it, reads and writes alike, and a
 // function tests RSP once. Such accesses are a group, by the same origins as in
 // coalesce.go, without a limit to their span. An index that is known to be less than 2^32,
@@ -34,7 +33,7 @@ package jit
 // Which part a group is tested for is a guess: by the registers' values at the time of
 // translation, or by where the code is. Where the test fails, the interpreter runs the
 // instruction, and its region is translated anew for the part where the access was; the
-// second time for both, which puts the part's delta where the group finds it.
+// second time for all, which puts the part's delta where the group finds it.
 
 import (
 	"hotblock/interp"
@@ -42,13 +41,15 @@ import (
 	"hotblock/x86/decode"
 )
 
-// A windowPart is a part of the window: see windowParts.
+// A windowPart is a part of the window: see window.go.
 type windowPart uint8
 
 const (
 	lowPart windowPart = iota
 	highPart
-	bothParts
+	midPart
+	numParts
+	anyPart = numParts
 )
 
 const (
@@ -73,17 +74,6 @@ type windowGroup struct {
 
 // deltaInS2 is what coalescer.inS2 is where s2 holds the delta of a part.
 func deltaInS2(p windowPart) int16 { return -2 - int16(p) }
-
-// partOf says in which part an address is.
-func partOf(va uint64) (p windowPart, ok bool) {
-	switch {
-	case va>>lowBits == 0:
-		return lowPart, true
-	case va>>highBit == 1:
-		return highPart, true
-	}
-	return 0, false
-}
 
 // planWindowed puts an access into a group, if it can be one by the window.
 func (t *translator) planWindowed(p *accessPlan) {
@@ -126,7 +116,7 @@ func (t *translator) planWindowed(p *accessPlan) {
 	default:
 		q.part = t.guessPart(p, origin)
 	}
-	if q.part == bothParts && len(c.groups) >= maxGroups {
+	if q.part == anyPart && len(c.groups) >= maxGroups {
 		q.n = -1 // it has no place for its delta
 	}
 	p.group, p.first = int16(len(c.groups)), true
@@ -215,7 +205,7 @@ func (t *translator) hoisted() {
 		r := ref{base: q.reg, index: noGuest, bits: 64}
 		t.testPart(q, t.guest(q.reg, s1), t.cur.live != 0, &r)
 		c.inS2 = -1
-		if q.part == bothParts {
+		if q.part == anyPart {
 			t.store(gs(offGroup+8*int32(i)), s2)
 		}
 	}
@@ -229,16 +219,17 @@ func (t *translator) guessPart(p *accessPlan, origin int32) windowPart {
 			return lowPart
 		case 1 << highPart:
 			return highPart
+		case 1 << midPart:
+			return midPart
 		}
-		return bothParts
+		return anyPart
 	}
 	if v, ok := t.originValue(origin); ok {
-		if part, ok := partOf(v + uint64(p.disp)); ok {
+		if part, ok := t.e.win.partOf(v + uint64(p.disp)); ok {
 			return part
 		}
 	}
-	part, _ := partOf(t.va)
-	return part
+	return t.r.part
 }
 
 // originValue is the value that an origin has now, if the region is entered.
@@ -310,7 +301,7 @@ func (t *translator) windowedAccess(p *accessPlan, live bool) mem {
 		m.base, m.disp = va, int32(r.disp)
 	}
 	switch {
-	case q.part != bothParts:
+	case q.part != anyPart:
 		if c.inS2 != deltaInS2(q.part) {
 			t.load(s2, delta(q.part))
 			c.inS2 = deltaInS2(q.part)
@@ -335,46 +326,61 @@ func (t *translator) testPart(q *accessGroup, va int8, live bool, r *ref) {
 	p := q.part
 	t.hold(s0, noGuest)
 	var out, in []int // jumps to the site, and on
-	bits := func(p windowPart) { t.pext(s0, va, gs(offWinBits+8*int32(p))) }
+	// These leave zero in s0 if the address is in the part.
+	low := func() { t.pext(s0, va, gs(offWinAbove)) }
+	high := func() { t.pext(s0, va, gs(offWinHigh)); t.lea(s0, based(s0, -1)) }
+	mid := func() {
+		t.pext(s0, va, gs(offWinAbove))
+		t.load(s2, gs(offWinNeg))
+		t.co.inS2 = -1
+		t.lea(s0, mem{base: s0, index: s2})
+	}
 	switch {
-	case live && p == lowPart:
-		bits(lowPart)
-		hit := t.jrcxz()
-		out = append(out, t.jmp())
-		t.here(hit)
-	case live && p == highPart:
-		bits(highPart)
-		t.lea(s0, based(s0, -1))
+	case live && p != anyPart:
+		[...]func(){lowPart: low, highPart: high, midPart: mid}[p]()
 		hit := t.jrcxz()
 		out = append(out, t.jmp())
 		t.here(hit)
 	case live:
-		bits(lowPart)
-		low := t.jrcxz()
-		bits(highPart)
-		t.lea(s0, based(s0, -1))
-		high := t.jrcxz()
+		high()
+		inHigh := t.jrcxz()
+		low()
+		inLow := t.jrcxz()
+		mid()
+		inMid := t.jrcxz()
 		out = append(out, t.jmp())
-		t.here(low)
+		t.here(inLow)
 		t.load(s2, delta(lowPart))
 		in = append(in, t.jmp())
-		t.here(high)
+		t.here(inMid)
+		t.load(s2, delta(midPart))
+		in = append(in, t.jmp())
+		t.here(inHigh)
 		t.load(s2, delta(highPart))
+	case p == highPart:
+		t.btImm(va, highBit)
+		out = append(out, t.jcc(ccAE))
 	default:
-		if p != lowPart {
+		if p == anyPart {
 			t.btImm(va, highBit)
-			if p == highPart {
-				out = append(out, t.jcc(ccAE))
-				break
-			}
 			t.load(s2, delta(highPart))
 			in = append(in, t.jcc(ccC))
 		}
 		t.mov(s0, va)
 		t.shrImm(s0, lowBits)
-		out = append(out, t.jcc(ccNE))
-		if p == bothParts {
+		switch p {
+		case lowPart:
+			out = append(out, t.jcc(ccNE))
+		case anyPart:
 			t.load(s2, delta(lowPart))
+			in = append(in, t.jcc(ccE))
+			fallthrough
+		case midPart:
+			t.opMem(rexW, false, 0x3b, s0, gs(offWinMid)) // cmp
+			out = append(out, t.jcc(ccNE))
+			if p == anyPart {
+				t.load(s2, delta(midPart))
+			}
 		}
 	}
 	for _, at := range in {
@@ -404,7 +410,7 @@ func (e *Engine) outsideWindow(s *site, va uint64) {
 	if r.dead {
 		return
 	}
-	p, ok := partOf(va)
+	p, ok := e.placed(va)
 	if !ok {
 		e.leftToInterpreter(r)
 		return
