@@ -1,6 +1,12 @@
 package jit
 
-import "testing"
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"testing"
+
+	"hotblock/x86"
+)
 
 // TestWindow runs random programs of CPL 3 with their memory in windows, which must
 // have been of use. One at a time: the host has room for one.
@@ -14,5 +20,113 @@ func TestWindow(t *testing.T) {
 			t.Errorf("%s: %d spaces promoted, %d faults, %d pages mapped, %d unmapped", g.name, s.Promoted, s.WindowFaults, s.Mapped, s.Unmapped)
 		}
 		g.eng.Close()
+	}
+}
+
+// TestWindowParts has a loop access memory through pointers into all parts of a window
+// and out of it, with its code and stack in different parts. A pointer that leads
+// nowhere ends a run, at the same instruction in both CPUs, and must not lead
+// into the host's memory.
+func TestWindowParts(t *testing.T) {
+	const (
+		low, high       = 0x10000000, 0x7f0010000000
+		mid, mid2, mid3 = 0x300010000000, 0x200010000000, 0x3f0000000000
+		pages           = 4
+		table           = 0x12000000
+	)
+	code := []byte{
+		0x48, 0x8b, 0x04, 0xce, // 0: mov rax, [rsi+rcx*8]
+		0x48, 0x83, 0x40, 0x08, 0x01, // add qword [rax+8], 1
+		0x48, 0x8b, 0x10, // mov rdx, [rax]
+		0x48, 0x01, 0xd3, // add rbx, rdx
+		0x0f, 0xb6, 0x50, 0x10, // movzx edx, byte [rax+0x10]
+		0x48, 0x03, 0x1c, 0xd0, // add rbx, [rax+rdx*8]
+		0x4c, 0x8d, 0x40, 0x20, // lea r8, [rax+0x20]
+		0x49, 0x03, 0x58, 0xe8, // add rbx, [r8-0x18]
+		0x4b, 0x03, 0x1c, 0x10, // add rbx, [r8+r10]
+		0x64, 0x48, 0x03, 0x1c, 0x25, 0x28, 0, 0, 0, // add rbx, fs:[0x28]
+		0x48, 0x03, 0x1d, 0x40, 0, 0, 0, // add rbx, [rip+0x40]
+		0x53,             // push rbx
+		0x48, 0x39, 0xd3, // cmp rbx, rdx
+		0x48, 0x8b, 0x78, 0x18, // mov rdi, [rax+0x18]
+		0x48, 0x11, 0xfb, // adc rbx, rdi
+		0x5f,       // pop rdi
+		0xff, 0xc1, // inc ecx
+		0x83, 0xe1, 0x0f, // and ecx, 15
+		0x49, 0xff, 0xcd, // dec r13
+	}
+	code = append(code, 0x75, byte(-len(code)-2), 0xcc)
+
+	guests := []*guest{newGuest(t, nil)}
+	c := DefaultConfig
+	for k, v := range map[string]string{"threshold": "1", "memory": "window-now"} {
+		if err := c.Set(k, v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	guests = append(guests, newGuest(t, &c))
+	bases := []uint64{low, high, mid, mid2, mid3}
+	codes := []uint64{progCode, 0x550000400000, 0x280000400000}
+	for _, g := range guests {
+		for i, b := range bases {
+			for p := range uint64(pages) {
+				g.mapPage(b+p*pageSize, guestData+(uint64(i)*pages+p)*pageSize|7)
+			}
+		}
+		g.mapPage(table, guestData+0x40000|7)
+		for _, va := range codes {
+			g.mapPage(va, guestCode|7)
+		}
+		copy(g.ram.Bytes[guestCode:], code)
+		g.cpu.DropCode()
+	}
+	wild := []uint64{0x150010000000, 0x500000000000, 1 << 47, 0xffff800010000000, 1<<62 | high, 1<<46 - 8, 1<<47 - 8, 0x4000_0000_0000_0000, ^uint64(7)}
+	r := rand.New(rand.NewPCG(7, 7))
+	ends := map[int]int{}
+	for n := range 300 {
+		data := make([]byte, len(bases)*pages*pageSize+0x40000)
+		for i := range data[:len(bases)*pages*pageSize] {
+			data[i] = byte(r.Uint32())
+		}
+		few := 1 + r.IntN(len(bases))
+		var list [16]uint64
+		for i := range list {
+			list[i] = bases[r.IntN(few)] + r.Uint64N((pages-1)*pageSize)&^7
+		}
+		if n%4 == 3 {
+			list[r.IntN(16)] = wild[r.IntN(len(wild))]
+		}
+		var end [2]trap
+		var regs [2][16]uint64
+		var flags [2]uint64
+		for i, g := range guests {
+			copy(g.ram.Bytes[guestData:], data)
+			for k, va := range list {
+				binary.LittleEndian.PutUint64(g.ram.Bytes[guestData+0x40000+8*k:], va)
+			}
+			s := g.base
+			guestMode{cpl: 3}.segments(&s, bases[n%len(bases)]+64, 0)
+			clear(s.R[:16])
+			s.RIP, s.R[x86.RSP], s.R[x86.RSI], s.R[x86.R13] = codes[n%len(codes)], bases[n/5%len(bases)]+pageSize, table, 200
+			end[i] = g.run(&s, 2)
+			regs[i] = [16]uint64(g.cpu.R[:16])
+			flags[i] = g.cpu.ArithFlags()
+		}
+		ends[end[0].vec]++
+		same := end[0].vec == end[1].vec && end[0].err == end[1].err && end[0].cr2 == end[1].cr2 && end[0].rip == end[1].rip && end[0].rsp == end[1].rsp
+		if !same || regs[0] != regs[1] || end[0].vec == x86.ExcBP && flags[0] != flags[1] {
+			t.Fatalf("program %d: %v\n%x\nwith a window %v\n%x", n, &end[0], regs[0], &end[1], regs[1])
+		}
+		for i := range data {
+			if a, b := guests[0].ram.Bytes[guestData+i], guests[1].ram.Bytes[guestData+i]; a != b {
+				t.Fatalf("program %d: byte %#x is %#x, with a window %#x", n, i, a, b)
+			}
+		}
+	}
+	if ends[x86.ExcBP] < 100 || ends[x86.ExcPF] < 10 || ends[x86.ExcGP] < 10 {
+		t.Errorf("runs ended by exceptions: %v", ends)
+	}
+	if s := guests[1].eng.Stats(); s.Promoted == 0 || s.Mapped == 0 {
+		t.Errorf("%d spaces promoted, %d pages mapped", s.Promoted, s.Mapped)
 	}
 }
