@@ -21,7 +21,10 @@
 // business; only what the encoding itself forbids is ErrUndefined here.
 package decode
 
-import "errors"
+import (
+	"encoding/binary"
+	"errors"
+)
 
 // Mode is the size of code in bits, from CS.L and CS.D.
 type Mode uint8
@@ -176,7 +179,17 @@ func (r *reader) u8() uint8 {
 }
 
 func (r *reader) u16() uint16 { lo := r.u8(); return uint16(lo) | uint16(r.u8())<<8 }
-func (r *reader) u32() uint32 { lo := r.u16(); return uint32(lo) | uint32(r.u16())<<16 }
+
+func (r *reader) u32() uint32 {
+	if end := r.pos + 4; end <= len(r.b) && end <= MaxLen {
+		v := binary.LittleEndian.Uint32(r.b[r.pos:])
+		r.pos = end
+		return v
+	}
+	lo := r.u16()
+	return uint32(lo) | uint32(r.u16())<<16
+}
+
 func (r *reader) u64() uint64 { lo := r.u32(); return uint64(lo) | uint64(r.u32())<<32 }
 
 // sImm reads an immediate of n bytes and sign-extends it.
@@ -311,7 +324,8 @@ prefixes:
 		in.ModRM, in.HasModRM = modrm, true
 	}
 	var d *def
-	for _, c := range cands {
+	for i := range cands {
+		c := &cands[i]
 		if c.matches(pfx, modrm, mode, in.RexW, in.VexL) && (c.attr&noRexB == 0 || rex&1 == 0) {
 			d = c
 			break
@@ -366,11 +380,12 @@ prefixes:
 	if in.Vex && d.attr&useVvvv == 0 && vvvv != 0 {
 		return ErrUndefined
 	}
-	in.NArgs = uint8(len(d.args))
+	in.NArgs = d.nargs
 	imm := r.pos
-	for n, a := range d.args {
-		in.Args[n].Slot = a.slot
-		if !in.readArg(&r, &in.Args[n], a, op, modrm, rex, vvvv) {
+	for n := range d.nargs & 7 {
+		a := &d.args[n&3]
+		in.Args[n&3].Slot = a.slot
+		if !in.readArg(&r, &in.Args[n&3], *a, op, modrm, rex, vvvv) {
 			if r.err != nil {
 				return r.err
 			}

@@ -395,7 +395,7 @@ func initEffects() {
 
 // vector reports whether an operand is a vector register.
 func (d *def) vector() bool {
-	for _, a := range d.args {
+	for _, a := range d.args[:d.nargs] {
 		if strings.IndexByte("VWUHLxPQN", a.code) >= 0 {
 			return true
 		}

@@ -157,8 +157,9 @@ type def struct {
 	reg   int8 // required ModRM.reg or -1
 	rm    int8 // required ModRM.rm or -1
 	mod   byte // 'm', 'r' or 0
-	args  []argSpec
+	nargs uint8
 	feat  [2]uint8 // index into features, by VEX.L
+	args  [4]argSpec
 }
 
 // features are the CPUID features that the tables name; several joined by +.
@@ -248,7 +249,7 @@ func want(a, zero, one Attr) int {
 	return -1
 }
 
-var maps [numMaps][256][]*def
+var maps [numMaps][256][]def
 
 var mapNames = map[string]opmap{"1": mapOne, "0f": map0F, "38": map38, "3a": map3A, "v1": mapVex1, "v2": mapVex2, "v3": mapVex3}
 var prefixNames = map[string]prefix{"-": pfxAny, "np": pfxNone, "66": pfx66, "f3": pfxF3, "f2": pfxF2}
@@ -310,7 +311,7 @@ func addLine(f []string, feat [2]uint8) error {
 	if !ok {
 		return fmt.Errorf("no map %q", f[0])
 	}
-	d := &def{reg: -1, rm: -1, feat: feat}
+	d := def{reg: -1, rm: -1, feat: feat}
 	if d.pfx, ok = prefixNames[f[1]]; !ok {
 		return fmt.Errorf("no prefix %q", f[1])
 	}
@@ -368,7 +369,11 @@ func addLine(f []string, feat [2]uint8) error {
 				d.attr |= vsib
 			}
 			s.slot = slotOf(s.code)
-			d.args = append(d.args, s)
+			if int(d.nargs) == len(d.args) {
+				return fmt.Errorf("too many operands")
+			}
+			d.args[d.nargs] = s
+			d.nargs++
 		}
 	}
 	for i := range count {
@@ -384,12 +389,9 @@ func init() {
 	for m := range maps {
 		for op := range maps[m] {
 			cs := maps[m][op]
-			for _, c := range cs {
-				if c.modrm {
-					for _, c := range cs {
-						c.modrm = true
-					}
-					break
+			if slices.ContainsFunc(cs, func(c def) bool { return c.modrm }) {
+				for i := range cs {
+					cs[i].modrm = true
 				}
 			}
 		}
