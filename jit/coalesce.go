@@ -389,21 +389,24 @@ func (t *translator) ungrouped(r ref, size int32, write, live bool) mem {
 // wholePage is ungrouped for an access that stands for others anywhere in the page.
 func (t *translator) wholePage(r ref, size int32, write, live bool) mem {
 	t.co.inS2 = -1
-	return t.e.use.memory.check(t, &check{r, size, write, live, 0, size, true})
+	t.asked = check{r, size, write, live, 0, size, true}
+	return t.e.use.memory.check(t, &t.asked)
 }
 
 // check writes the check of an access at r, as the strategy does it. The span to be
 // checked starts at before bytes from r (zero or less) and is span bytes long; alone
 // says that no other access relies on it.
 func (t *translator) check(r ref, size int32, write, live bool, before, span int32, alone bool) mem {
+	t.asked = check{r, size, write, live, before, span, false}
 	if !write {
-		return t.e.use.memory.check(t, &check{r, size, write, live, before, span, false})
+		return t.e.use.memory.check(t, &t.asked)
 	}
 	low := r
 	low.disp += int64(before)
-	s := &storeCheck{at: low, span: span, tlb: t.v & interp.VariantTLB, alone: alone, inst: t.cur}
+	s := t.newStoreCheck()
+	*s = storeCheck{at: low, span: span, tlb: t.v & interp.VariantTLB, alone: alone, inst: t.cur}
 	t.storing = s
-	s.m = t.e.use.memory.check(t, &check{r, size, write, live, before, span, false})
+	s.m = t.e.use.memory.check(t, &t.asked)
 	s.back = t.pos()
 	t.storing = nil
 	return s.m
@@ -412,20 +415,6 @@ func (t *translator) check(r ref, size int32, write, live bool, before, span int
 // missSite makes the site of a check that starts here, at low.
 func (t *translator) missSite(c *check, low ref) uint32 {
 	return t.newSite(site{kind: siteMiss, write: c.write, size: int16(c.span), grouped: c.span != c.size, goff: t.goff + t.cur.off, retry: t.r.host + int32(t.pos()), ref: low})
-}
-
-// miss makes the displacement at at, of a jump that is taken where a check fails,
-// lead to its site.
-func (t *translator) miss(at int, id uint32) {
-	s := t.storing
-	t.cold = append(t.cold, func() {
-		t.patchRel32(at, t.pos())
-		t.e.sites.at(id).stub = t.r.host + int32(t.pos())
-		if s != nil {
-			t.storeToCode(s)
-		}
-		t.leave(id, siteMiss)
-	})
 }
 
 // simpleRef reports whether a reference is a base register and a displacement, which

@@ -49,12 +49,8 @@ func (t *translator) guard(g *ginst) {
 	id := t.newSite(site{kind: siteCross, goff: t.goff + g.off, retry: t.r.host + int32(t.pos())})
 	gen, same := t.sameMap()
 	t.e.sites.at(id).gen = gen
-	at := t.jmp()
+	t.leaveFrom(t.jmp(), id, siteCross)
 	t.here(same)
-	t.cold = append(t.cold, func() {
-		t.patchRel32(at, t.pos())
-		t.leave(id, siteCross)
-	})
 }
 
 // sameMap loads RBase into s1 and compares its sum with MapGen with a number in the

@@ -439,7 +439,7 @@ func (s *templates) translate(e *Engine, b interp.Block, _ bool) *region {
 		g := &t.insts[i]
 		g.host, g.live, g.target, g.meet = int32(t.pos()), arith, -1, false
 		t.cur, t.index = g, i
-		mark, cold := t.pos(), len(t.cold)
+		mark := t.mark()
 		if g.off+uint32(g.x.Len) > pageSize {
 			t.guard(g)
 		}
@@ -447,7 +447,7 @@ func (s *templates) translate(e *Engine, b interp.Block, _ bool) *region {
 			if i == 0 {
 				return nil
 			}
-			t.b, t.cold = t.b[:mark], t.cold[:cold]
+			t.backTo(mark)
 			t.n, t.ends, t.next = i, false, g.off
 			break
 		}

@@ -177,13 +177,18 @@ type translator struct {
 	fixups         []innerJump
 	give           int         // see emit
 	storing        *storeCheck // the check being written, of a store
-	cut            int         // how many instructions the region has if it ends where it was to end
+	asked          check       // the check being written
+	exits          []exitPart
+	stores         []*storeCheck // the first stored are of this region
+	stored         int
+	cut            int // how many instructions the region has if it ends where it was to end
 }
 
 // begin makes the translator ready for a block.
 func (e *Engine) begin(b interp.Block) *translator {
 	t := &e.t
-	t.b, t.cold = t.b[:0], t.cold[:0]
+	t.backTo(coldMark{})
+	t.stored = 0
 	t.e, t.v, t.va = e, b.Variant, b.VA
 	t.wide = b.Variant&interp.Variant64 != 0
 	t.r = e.newRegion()
@@ -210,7 +215,8 @@ func (e *Engine) translateDirect(b interp.Block, split bool) *region {
 		if t.give == 0 {
 			return nil
 		}
-		t.b, t.cold = t.b[:0], t.cold[:0]
+		t.backTo(coldMark{})
+		t.stored = 0
 		t.n, t.ends, t.next = t.give, false, t.insts[t.give].off
 	}
 }
@@ -337,8 +343,7 @@ func (t *translator) emit() bool {
 			t.co.inS2 = -1
 			t.held = nothingHeld
 		}
-		mark := t.pos()
-		cold := len(t.cold)
+		mark := t.mark()
 		if g.off+uint32(g.x.Len) > pageSize {
 			t.guard(g)
 			t.held = nothingHeld
@@ -350,8 +355,7 @@ func (t *translator) emit() bool {
 				return false
 			}
 			// It turned out not to be possible.
-			t.b = t.b[:mark]
-			t.cold = t.cold[:cold]
+			t.backTo(mark)
 			t.n, t.ends = i, false
 			t.next = g.off
 			r.endLive = g.live
@@ -380,9 +384,7 @@ func (t *translator) finish() {
 		t.swapIn()
 		t.jmpMem(gs(offResume))
 	}
-	for i := 0; i < len(t.cold); i++ {
-		t.cold[i]()
-	}
+	t.writeCold()
 	r.size = t.next - r.off
 	for i := range t.n {
 		if g := &t.insts[i]; g.varies {
@@ -482,12 +484,7 @@ func (t *translator) edge(at int, goff uint32) {
 		})
 		return
 	}
-	id := t.newSite(site{kind: siteEdge, goff: goff, retry: t.r.host + int32(at)})
-	t.cold = append(t.cold, func() {
-		t.patchRel32(at, t.pos())
-		t.e.sites.at(id).stub = t.r.host + int32(t.pos())
-		t.outside(func() { t.leave(id, siteEdge) })
-	})
+	t.leaveFrom(at, t.newSite(site{kind: siteEdge, goff: goff, retry: t.r.host + int32(at)}), siteEdge)
 }
 
 // granule is the size of the granule in bytes.
@@ -543,20 +540,12 @@ func (t *translator) poll(goff uint32, live bool) {
 	if live {
 		t.load32(s0, gs(host.OffPending))
 		ok := t.jrcxz()
-		at := t.jmp()
+		t.leaveFrom(t.jmp(), id, sitePoll)
 		t.here(ok)
-		t.cold = append(t.cold, func() {
-			t.patchRel32(at, t.pos())
-			t.leave(id, sitePoll)
-		})
 		return
 	}
 	t.cmpMem32(gs(host.OffPending), 0)
-	at := t.jcc(ccNE)
-	t.cold = append(t.cold, func() {
-		t.patchRel32(at, t.pos())
-		t.leave(id, sitePoll)
-	})
+	t.leaveFrom(t.jcc(ccNE), id, sitePoll)
 }
 
 // Condition codes.

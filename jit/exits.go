@@ -1,0 +1,71 @@
+package jit
+
+// Code out of the way of a region's instructions, behind them.
+//
+// What leaves the region at a site, most of it, is a line of a list (exitPart); it is
+// written when all else has been. What does more is a function in translator.cold.
+
+// An exitPart is an exit at a site, where a displacement in the region's code is to
+// lead.
+type exitPart struct {
+	at    int32 // of the displacement
+	id    uint32
+	kind  siteKind
+	store *storeCheck // of a miss by a store
+}
+
+// leaveFrom makes the displacement at at lead to an exit at a site. At an edge the
+// region's swaps have been undone.
+func (t *translator) leaveFrom(at int, id uint32, kind siteKind) {
+	t.exits = append(t.exits, exitPart{at: int32(at), id: id, kind: kind})
+}
+
+// miss makes the displacement at at, of a jump that is taken where a check fails,
+// lead to its site.
+func (t *translator) miss(at int, id uint32) {
+	t.exits = append(t.exits, exitPart{int32(at), id, siteMiss, t.storing})
+}
+
+// writeCold writes all of it.
+func (t *translator) writeCold() {
+	for i := 0; i < len(t.cold); i++ {
+		t.cold[i]()
+	}
+	swapped := t.swapped
+	for i := range t.exits {
+		p := &t.exits[i]
+		t.patchRel32(int(p.at), t.pos())
+		switch p.kind {
+		case siteEdge:
+			t.e.sites.at(p.id).stub = t.r.host + int32(t.pos())
+			t.swapped = false
+		case siteMiss:
+			t.e.sites.at(p.id).stub = t.r.host + int32(t.pos())
+			if p.store != nil {
+				t.storeToCode(p.store)
+			}
+		}
+		t.leave(p.id, p.kind)
+		t.swapped = swapped
+	}
+}
+
+// newStoreCheck is a storeCheck until the region is done.
+func (t *translator) newStoreCheck() *storeCheck {
+	if t.stored == len(t.stores) {
+		t.stores = append(t.stores, new(storeCheck))
+	}
+	t.stored++
+	return t.stores[t.stored-1]
+}
+
+// A coldMark is a state of what is to be written behind the region.
+type coldMark struct{ pos, cold, exits int }
+
+// mark is where the region's code ends now.
+func (t *translator) mark() coldMark { return coldMark{t.pos(), len(t.cold), len(t.exits)} }
+
+// backTo forgets all code since a mark.
+func (t *translator) backTo(m coldMark) {
+	t.b, t.cold, t.exits = t.b[:m.pos], t.cold[:m.cold], t.exits[:m.exits]
+}
