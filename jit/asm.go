@@ -74,15 +74,36 @@ func (m mem) rexBits() (r byte) {
 	return r
 }
 
-// modrmMem writes ModRM, SIB and displacement; reg is the register field.
-func (a *asm) modrmMem(reg byte, m mem) {
+// word is bytes of an instruction, the first in the lowest bits: it is made in a
+// register and written at once.
+type word struct {
+	v uint64
+	n uint // bits
+}
+
+func (w *word) put(b byte) {
+	w.v |= uint64(b) << w.n
+	w.n += 8
+}
+
+// emit writes up to eight bytes.
+func (a *asm) emit(w word) {
+	n := len(a.b)
+	a.b = binary.LittleEndian.AppendUint64(a.b, w.v)[:n+int(w.n/8)]
+}
+
+// modrmMem writes ModRM, SIB and displacement behind what is in w already, two bytes
+// less than eight at most; reg is the register field.
+func (a *asm) modrmMem(w word, reg byte, m mem) {
 	reg = reg & 7 << 3
+	idx := byte(4)
+	if m.index != noReg {
+		idx = byte(m.index & 7)
+	}
 	if m.base == noReg {
-		idx := byte(4)
-		if m.index != noReg {
-			idx = byte(m.index & 7)
-		}
-		a.byte(reg|4, m.scale<<6|idx<<3|5)
+		w.put(reg | 4)
+		w.put(m.scale<<6 | idx<<3 | 5)
+		a.emit(w)
 		a.imm32(m.disp)
 		return
 	}
@@ -94,17 +115,15 @@ func (a *asm) modrmMem(reg byte, m mem) {
 		mod = 0x40
 	}
 	if m.index != noReg || m.base&7 == hRSP {
-		idx := byte(4)
-		if m.index != noReg {
-			idx = byte(m.index & 7)
-		}
-		a.byte(mod|reg|4, m.scale<<6|idx<<3|byte(m.base&7))
+		w.put(mod | reg | 4)
+		w.put(m.scale<<6 | idx<<3 | byte(m.base&7))
 	} else {
-		a.byte(mod | reg | byte(m.base&7))
+		w.put(mod | reg | byte(m.base&7))
 	}
+	a.emit(w)
 	switch mod {
 	case 0x40:
-		a.byte(byte(m.disp))
+		a.b = append(a.b, byte(m.disp))
 	case 0x80:
 		a.imm32(m.disp)
 	}
@@ -115,30 +134,34 @@ const rexW = 8
 // opMem writes an instruction of the one-byte map or, with two, of the 0F map,
 // with a memory operand.
 func (a *asm) opMem(rex byte, two bool, op byte, reg int8, m mem) {
+	var w word
 	if m.gs {
-		a.byte(0x65)
+		w.put(0x65)
 	}
 	rex |= m.rexBits() | byte(reg)>>3&1<<2
 	if rex != 0 {
-		a.byte(0x40 | rex)
+		w.put(0x40 | rex)
 	}
 	if two {
-		a.byte(0x0f)
+		w.put(0x0f)
 	}
-	a.byte(op)
-	a.modrmMem(byte(reg), m)
+	w.put(op)
+	a.modrmMem(w, byte(reg), m)
 }
 
 // opReg is opMem with a register as the second operand.
 func (a *asm) opReg(rex byte, two bool, op byte, reg, rm int8) {
+	var w word
 	rex |= byte(reg)>>3&1<<2 | byte(rm)>>3&1
 	if rex != 0 {
-		a.byte(0x40 | rex)
+		w.put(0x40 | rex)
 	}
 	if two {
-		a.byte(0x0f)
+		w.put(0x0f)
 	}
-	a.byte(op, 0xc0|byte(reg&7)<<3|byte(rm&7))
+	w.put(op)
+	w.put(0xc0 | byte(reg&7)<<3 | byte(rm&7))
+	a.emit(w)
 }
 
 // The instructions that the translator needs of its own. Those marked (f) change
@@ -311,7 +334,7 @@ func (a *asm) pdep(d, s int8, m mem) {
 		a.byte(0x65)
 	}
 	a.vex3(2, 3, true, 0, d, s, m.rexBits(), 0xf5)
-	a.modrmMem(byte(d), m)
+	a.modrmMem(word{}, byte(d), m)
 }
 
 // pext gathers the bits of s that the memory operand selects into d.
@@ -320,5 +343,5 @@ func (a *asm) pext(d, s int8, m mem) {
 		a.byte(0x65)
 	}
 	a.vex3(2, 2, true, 0, d, s, m.rexBits(), 0xf5)
-	a.modrmMem(byte(d), m)
+	a.modrmMem(word{}, byte(d), m)
 }

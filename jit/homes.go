@@ -9,6 +9,8 @@ package jit
 // everything outside of regions sees one convention.
 
 import (
+	"math/bits"
+
 	"hotblock/x86"
 	"hotblock/x86/decode"
 )
@@ -32,6 +34,7 @@ const (
 // assignHomes decides where the region's registers are.
 func (t *translator) assignHomes() {
 	t.home = home
+	t.homeless = homeless
 	t.swaps = t.swaps[:0]
 	if !t.wide {
 		return
@@ -54,10 +57,8 @@ func (t *translator) assignHomes() {
 			weight = loopWeight
 		}
 		regs := g.e.GPRRead | g.e.GPRWritten | addressRegs(&g.x)
-		for r := range 16 {
-			if regs>>r&1 != 0 {
-				uses[r] += weight
-			}
+		for in := regs & homeless; in != 0; in &= in - 1 {
+			uses[bits.TrailingZeros32(in)] += weight
 		}
 		set, _ := named(&g.x) // XCHG EAX, EAX is NOP, and uses nothing
 		used |= regs | set
@@ -89,6 +90,7 @@ func (t *translator) assignHomes() {
 		t.swaps = append(t.swaps, s)
 		t.home[best] = s.host
 		t.home[v] = noReg
+		t.homeless = t.homeless&^(1<<best) | 1<<v
 	}
 }
 

@@ -21,6 +21,8 @@ package jit
 // place for the instruction.
 
 import (
+	"math/bits"
+
 	"hotblock/x86"
 	"hotblock/x86/decode"
 )
@@ -44,6 +46,9 @@ var home = [16]int8{
 	x86.R8: hR8, x86.R9: noReg, x86.R10: noReg, x86.R11: noReg,
 	x86.R12: hR12, x86.R13: hR13, x86.R14: hR14, x86.R15: noReg,
 }
+
+// homeless is the set of those that have none.
+const homeless = 1<<x86.R9 | 1<<x86.R10 | 1<<x86.R11 | 1<<x86.R15
 
 // slot is a guest register's place in the context.
 func slot(g uint8) mem { return gs(offR + 8*int32(g)) }
@@ -130,52 +135,62 @@ func (a *asm) encode(x *decode.Inst, p *operands) bool {
 	if p.noREX && (rex != 0 || force) {
 		return false
 	}
+	var w word
 	if isMem && p.m.gs {
-		a.byte(0x65)
+		w.put(0x65)
 	}
 	if x.Vex {
+		a.emit(w)
+		w = word{}
 		var xb byte = rex & 3
 		a.vex3(x.Map, x.PP, x.RexW, x.VexL, int8(reg), vvvv, xb, opcode)
 	} else {
 		if x.Lock {
-			a.byte(0xf0)
+			w.put(0xf0)
 		}
 		if x.Prefix66 {
-			a.byte(0x66)
+			w.put(0x66)
 		}
 		if x.Rep != 0 {
-			a.byte(x.Rep)
+			w.put(x.Rep)
+		}
+		if w.n > 8 {
+			a.emit(w)
+			w = word{}
 		}
 		if rex != 0 || force {
-			a.byte(0x40 | rex)
+			w.put(0x40 | rex)
 		}
 		switch x.Map {
 		case 1:
-			a.byte(0x0f)
+			w.put(0x0f)
 		case 2:
-			a.byte(0x0f, 0x38)
+			w.put(0x0f)
+			w.put(0x38)
 		case 3:
-			a.byte(0x0f, 0x3a)
+			w.put(0x0f)
+			w.put(0x3a)
 		}
-		a.byte(opcode)
+		w.put(opcode)
 	}
-	if modrm {
-		switch {
-		case isMem:
-			a.modrmMem(byte(reg), p.m)
-		case rmReg != noReg:
-			a.byte(0xc0 | byte(reg)&7<<3 | byte(rmReg)&7)
-		default:
-			a.byte(x.ModRM)
+	switch {
+	case !modrm:
+		a.emit(w)
+	case isMem:
+		a.modrmMem(w, byte(reg), p.m)
+	default:
+		if rmReg != noReg {
+			w.put(0xc0 | byte(reg)&7<<3 | byte(rmReg)&7)
+		} else {
+			w.put(x.ModRM)
 		}
+		a.emit(w)
 	}
 	if is4 != noReg {
 		a.byte(byte(is4)<<4 | byte(x.Imm)&15)
 		return true
 	}
-	for i := range immLen {
-		a.byte(byte(x.Imm >> (8 * i)))
-	}
+	a.emit(word{x.Imm, 8 * uint(immLen)})
 	return true
 }
 
@@ -285,10 +300,8 @@ func (t *translator) plain(x *decode.Inst, e *decode.Effects, m mem) bool {
 		t.hold(s0, noGuest)
 	}
 	var inSlots uint32
-	for g := range uint8(16) {
-		if set>>g&1 == 0 || t.home[g] != noReg {
-			continue
-		}
+	for in := set & t.homeless; in != 0; in &= in - 1 {
+		g := uint8(bits.TrailingZeros32(in))
 		s := int8(noReg)
 		for _, h := range [2]int8{s0, s1} {
 			if t.holds(h, g) && use(h) {
@@ -310,13 +323,12 @@ func (t *translator) plain(x *decode.Inst, e *decode.Effects, m mem) bool {
 	if !a.encode(x, &p) {
 		return false
 	}
-	for g := range uint8(16) {
-		if inSlots&e.GPRWritten>>g&1 != 0 {
-			a.store(slot(g), p.reg[g])
-			for i, s := range [...]int8{s0, s1} {
-				if t.held[i] == g && s != p.reg[g] {
-					t.held[i] = noGuest
-				}
+	for out := inSlots & e.GPRWritten; out != 0; out &= out - 1 {
+		g := uint8(bits.TrailingZeros32(out))
+		a.store(slot(g), p.reg[g])
+		for i, s := range [...]int8{s0, s1} {
+			if t.held[i] == g && s != p.reg[g] {
+				t.held[i] = noGuest
 			}
 		}
 	}

@@ -34,7 +34,7 @@ var (
 // interpreter's.
 func (t *translator) canDo(g *ginst) bool {
 	x, e := &g.x, &g.e
-	if x.AddrSize == 2 || x.HasMem() && !t.addressable(x) {
+	if x.AddrSize == 2 || x.HasMem() && !t.addressable(g) {
 		return false
 	}
 	if !t.wide && (x.Seg == x86.FS && t.v&interp.VariantFS == 0 || x.Seg == x86.GS && t.v&interp.VariantGS == 0) {
@@ -87,9 +87,9 @@ func (t *translator) canDo(g *ginst) bool {
 	return false
 }
 
-// addressable reports whether refOf can say where x's memory operand is.
-func (t *translator) addressable(x *decode.Inst) bool {
-	r := t.refOf(&ginst{x: *x})
+// addressable reports whether refOf can say where g's memory operand is.
+func (t *translator) addressable(g *ginst) bool {
+	r := t.refOf(g)
 	return r.disp == int64(int32(r.disp)) || r.base == noGuest && r.index == noGuest
 }
 

@@ -422,6 +422,7 @@ func (s *templates) translate(e *Engine, b interp.Block, _ bool) *region {
 	if !t.collect(b) {
 		return nil
 	}
+	t.homeless = 1<<len(t.home) - 1
 	for i := range t.home {
 		t.home[i] = noReg
 	}

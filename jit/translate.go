@@ -168,7 +168,9 @@ type translator struct {
 	co    coalescer
 	home  [16]int8 // host register of each guest register in the region, or noReg
 	held  scratchHeld
-	swaps []swap
+	// The guest registers that have none: bits.
+	homeless uint32
+	swaps    []swap
 	// Swaps are in force: exits have to undo them.
 	swapped bool
 	// The first and the last instruction of the region's loops.
