@@ -34,7 +34,7 @@ type opFunc func(c *CPU, o *Op) *Op
 type Op struct {
 	fn      opFunc
 	next    *Op          // the instruction that follows; of a head: the first instruction
-	tgt     *Op          // head of the branch target, once it is known to be on this page; of a head: the next in its opTable
+	tgt     *Op          // head of the branch target, once it is known to be on this page
 	disp    uint64       // displacement; RIP-relative ones count from the page's start; of a head: its translation's entry, or 0
 	imm     uint64       // immediate; of a branch: target relative to the page's start; of a head: times entered
 	x       *decode.Inst // for general handlers; nil where fast is set
@@ -87,9 +87,9 @@ type pageKey struct {
 type codePage struct {
 	key    pageKey
 	mode   codeMode
-	bytes  []byte      // the page
-	heads  [128]*Op    // an opTable
-	single [8]*Op      // and one of what was run by itself: an Op that does nothing, in front of it
+	bytes  []byte // the page
+	heads  opTable
+	single opTable     // of what was run by itself: an Op that does nothing, in front of it
 	blocks []codeBlock // everything decoded, for invalidation
 	used   *usedMap    // of all code sizes: bytes that code was made of
 	past   *pastCode   // what is known of code that was written over, or nil
@@ -100,45 +100,75 @@ type codePage struct {
 	Translations any
 }
 
-// An opTable finds Ops by their offset in the page: a hash table, chained by Op.tgt,
-// whose length is a power of two.
-type opTable []*Op
+// An opTable finds Ops by their offset in the page. It is a hash table with linear
+// probing, at most half full, so that a search touches one line of the host's cache
+// and the Op not at all.
+type opTable struct {
+	slots []opSlot // a power of two of them, or none
+	n     int
+}
 
-func (t opTable) bucket(off uint16) *(*Op) { return &t[int(off^off>>5)&(len(t)-1)] }
+type opSlot struct {
+	op  *Op // or nil
+	off uint16
+}
 
-func (t opTable) get(off uint16) *Op {
-	o := *t.bucket(off)
-	for o != nil && o.off != off {
-		o = o.tgt
+// slot is where the Op at off is, or is to be put.
+func (t *opTable) slot(off uint16) *opSlot {
+	mask := len(t.slots) - 1
+	i := int(off^off>>4) & mask
+	for t.slots[i].op != nil && t.slots[i].off != off {
+		i = (i + 1) & mask
 	}
-	return o
+	return &t.slots[i]
+}
+
+// get returns the Op at off, or nil.
+func (t *opTable) get(off uint16) *Op {
+	if len(t.slots) == 0 {
+		return nil
+	}
+	return t.slot(off).op
 }
 
 // put adds an Op at whose offset there is none.
-func (t opTable) put(o *Op) {
-	b := t.bucket(o.off)
-	o.tgt, *b = *b, o
+func (t *opTable) put(o *Op) {
+	if 2*t.n >= len(t.slots) {
+		t.resize(max(8, 2*len(t.slots)))
+	}
+	*t.slot(o.off) = opSlot{o, o.off}
+	t.n++
 }
 
-func (t opTable) remove(o *Op) {
-	for p := t.bucket(o.off); *p != nil; p = &(*p).tgt {
-		if *p == o {
-			*p, o.tgt = o.tgt, nil
-			return
+// remove takes out the Op at off.
+func (t *opTable) remove(off uint16) {
+	if len(t.slots) == 0 || t.slot(off).op == nil {
+		return
+	}
+	*t.slot(off) = opSlot{}
+	t.n--
+	t.resize(len(t.slots)) // what was put behind it may be found in front of it now
+}
+
+// resize moves the Ops to a table of n slots.
+func (t *opTable) resize(n int) {
+	old := t.slots
+	t.slots = make([]opSlot, n)
+	for _, s := range old {
+		if s.op != nil {
+			*t.slot(s.off) = s
 		}
 	}
 }
 
-func (p *codePage) head(off uint64) *Op { return opTable(p.heads[:]).get(uint16(off)) }
+func (p *codePage) head(off uint64) *Op { return p.heads.get(uint16(off)) }
 
 // drop forgets a page's code, translations included.
 func (c *CPU) drop(p *codePage) {
 	for i := range p.blocks {
 		c.liveOps -= p.blocks[i].drop(p)
 	}
-	p.blocks = nil
-	clear(p.single[:])
-	clear(p.heads[:])
+	p.blocks, p.single, p.heads = nil, opTable{}, opTable{}
 	if p.Translations != nil {
 		c.tr.Drop(p)
 	}
@@ -191,7 +221,7 @@ func (c *CPU) goTo(ip uint64) *Op {
 	e := &c.it.e[lin>>12&(fetchSize-1)]
 	if e.tag == lin&^pageMask {
 		off := lin & pageMask
-		if o := e.page.head(off); o != nil {
+		if o := e.page.heads.get(uint16(off)); o != nil {
 			c.R[x86.RPage] = ip - off
 			return o
 		}
@@ -462,7 +492,7 @@ func (c *CPU) decodeBlock(p *codePage, off uint64) *Op {
 	blk.op = head
 	p.keep(blk)
 	c.liveOps += len(kept)
-	opTable(p.heads[:]).put(head)
+	p.heads.put(head)
 	c.stats.Blocks++
 	c.stats.Decoded += uint64(count)
 	return head
@@ -644,7 +674,7 @@ func (c *CPU) single() *Op {
 	}
 	c.R[x86.RPage] = c.RIP - off
 	c.stats.Instructions++
-	if o := opTable(p.single[:]).get(uint16(off)); o != nil {
+	if o := p.single.get(uint16(off)); o != nil {
 		c.checkFetched(o.next)
 		return o.next
 	}
@@ -656,7 +686,7 @@ func (c *CPU) single() *Op {
 	b.op = &ops[0]
 	p.keep(b)
 	c.liveOps += len(ops)
-	opTable(p.single[:]).put(&ops[0])
+	p.single.put(&ops[0])
 	c.checkFetched(&ops[1])
 	return &ops[1]
 }

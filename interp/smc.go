@@ -425,9 +425,9 @@ func (c *CPU) dropRange(p *codePage, lo, hi uint32) {
 			left = append(left, *b)
 			continue
 		case b.single:
-			opTable(p.single[:]).remove(b.op)
+			p.single.remove(b.start)
 		default:
-			opTable(p.heads[:]).remove(b.op)
+			p.heads.remove(b.start)
 		}
 		c.liveOps -= b.drop(p)
 	}
