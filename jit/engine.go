@@ -200,12 +200,8 @@ func (e *Engine) jumpOffset(v interp.Variant) int32 {
 // Translate implements interp.Translator.
 func (e *Engine) Translate(b interp.Block) uint64 {
 	e.setMode32(b.Variant)
-	if list := regionsOf(b.Page); list != nil {
-		for _, r := range list.regions {
-			if !r.dead && r.entry != 0 && r.page == b.Page && r.off == uint32(b.Off) && r.variant == b.Variant && r.goff == goffOf(b) {
-				return r.entry
-			}
-		}
+	if r := regionsOf(b.Page).find(b); r != nil {
+		return r.entry
 	}
 	e.rec.begin()
 	start := time.Now()
@@ -257,7 +253,7 @@ func (e *Engine) place(r *region) {
 			list = &pageRegions{}
 			p.Translations = list
 		}
-		list.regions = append(list.regions, r)
+		list.add(r)
 	}
 	e.stats.Regions++
 	e.stats.Instructions += uint64(e.t.n)
@@ -274,8 +270,36 @@ func goffOf(b interp.Block) uint32 {
 	return uint32(b.VA & (pageSize - 1))
 }
 
-// pageRegions is what CodePage.Translations holds.
-type pageRegions struct{ regions []*region }
+// pageRegions is what CodePage.Translations holds. The keys are for finding a region
+// without looking at all of them, of which there may be hundreds.
+type pageRegions struct {
+	regions []*region
+	keys    []uint32 // of each: regionKey
+}
+
+func regionKey(off uint32, v interp.Variant) uint32 { return off | uint32(v)<<16 }
+
+func (l *pageRegions) add(r *region) {
+	l.regions = append(l.regions, r)
+	l.keys = append(l.keys, regionKey(r.off, r.variant))
+}
+
+// find returns the region that has been made of a block, or nil.
+func (l *pageRegions) find(b interp.Block) *region {
+	if l == nil {
+		return nil
+	}
+	key := regionKey(uint32(b.Off), b.Variant)
+	for i, k := range l.keys {
+		if k != key {
+			continue
+		}
+		if r := l.regions[i]; !r.dead && r.entry != 0 && r.page == b.Page && r.goff == goffOf(b) {
+			return r
+		}
+	}
+	return nil
+}
 
 func regionsOf(p *interp.CodePage) *pageRegions {
 	l, _ := p.Translations.(*pageRegions)

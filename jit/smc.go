@@ -34,7 +34,7 @@ func (e *Engine) Overwritten(p *interp.CodePage, lo, hi uint32) {
 	if l == nil {
 		return
 	}
-	left := l.regions[:0]
+	left := &pageRegions{regions: l.regions[:0], keys: l.keys[:0]}
 	for _, r := range l.regions {
 		switch {
 		case r.dead:
@@ -42,11 +42,11 @@ func (e *Engine) Overwritten(p *interp.CodePage, lo, hi uint32) {
 			e.kill(r)
 			e.stats.Dropped++
 		default:
-			left = append(left, r)
+			left.add(r)
 		}
 	}
-	clear(l.regions[len(left):])
-	if l.regions = left; len(left) == 0 {
+	clear(l.regions[len(left.regions):])
+	if *l = *left; len(l.regions) == 0 {
 		p.Translations = nil
 	}
 }

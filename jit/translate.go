@@ -79,9 +79,12 @@ type region struct {
 	dead     bool
 	vec      bool
 	x87      bool
-	off      uint32 // in the page, of its first instruction
-	goff     uint32 // of the same in the granule
-	host     int32  // start in the arena
+	windowed bool       // it has accesses by the window, and must lie in
+	part     windowPart // this part of it
+	bad      uint8      // faults in the window that the interpreter had to deal with
+	off      uint32     // in the page, of its first instruction
+	goff     uint32     // of the same in the granule
+	host     int32      // start in the arena
 	end      int32
 	indirect int32    // host offset of the entry with the linear address in s1
 	direct   int32    // and of that for edges
@@ -92,7 +95,6 @@ type region struct {
 	page     *interp.CodePage
 	page2    *interp.CodePage // the next one, if an instruction continues there
 	size     uint32           // in bytes of guest code
-	bad      uint8            // faults in the window that the interpreter had to deal with
 	inexact  bool             // it has instructions of x87Functions
 	runs     uint64           // while verifying
 	insts    []instMap
@@ -103,8 +105,6 @@ type region struct {
 	resume   int32         // host offset of what brings them there and goes on at Resume
 	split    *region       // the same without groups of accesses
 	record   *Record       // or nil: see profile.go
-	windowed bool          // it has accesses by the window, and must lie in
-	part     windowPart    // this part of it
 }
 
 // instMap says where an instruction's code is.
