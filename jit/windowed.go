@@ -325,7 +325,8 @@ func delta(p windowPart) mem { return gs(offWinDelta + 8*int32(p)) }
 func (t *translator) testPart(q *accessGroup, va int8, live bool, r *ref) {
 	p := q.part
 	t.hold(s0, noGuest)
-	var out, in []int // jumps to the site, and on
+	var out int  // the jump to the site
+	var in []int // and those on
 	// These leave zero in s0 if the address is in the part.
 	low := func() { t.pext(s0, va, gs(offWinAbove)) }
 	high := func() { t.pext(s0, va, gs(offWinHigh)); t.lea(s0, based(s0, -1)) }
@@ -339,7 +340,7 @@ func (t *translator) testPart(q *accessGroup, va int8, live bool, r *ref) {
 	case live && p != anyPart:
 		[...]func(){lowPart: low, highPart: high, midPart: mid}[p]()
 		hit := t.jrcxz()
-		out = append(out, t.jmp())
+		out = t.jmp()
 		t.here(hit)
 	case live:
 		high()
@@ -348,7 +349,7 @@ func (t *translator) testPart(q *accessGroup, va int8, live bool, r *ref) {
 		inLow := t.jrcxz()
 		mid()
 		inMid := t.jrcxz()
-		out = append(out, t.jmp())
+		out = t.jmp()
 		t.here(inLow)
 		t.load(s2, delta(lowPart))
 		in = append(in, t.jmp())
@@ -359,7 +360,7 @@ func (t *translator) testPart(q *accessGroup, va int8, live bool, r *ref) {
 		t.load(s2, delta(highPart))
 	case p == highPart:
 		t.btImm(va, highBit)
-		out = append(out, t.jcc(ccAE))
+		out = t.jcc(ccAE)
 	default:
 		if p == anyPart {
 			t.btImm(va, highBit)
@@ -370,14 +371,14 @@ func (t *translator) testPart(q *accessGroup, va int8, live bool, r *ref) {
 		t.shrImm(s0, lowBits)
 		switch p {
 		case lowPart:
-			out = append(out, t.jcc(ccNE))
+			out = t.jcc(ccNE)
 		case anyPart:
 			t.load(s2, delta(lowPart))
 			in = append(in, t.jcc(ccE))
 			fallthrough
 		case midPart:
 			t.opMem(rexW, false, 0x3b, s0, gs(offWinMid)) // cmp
-			out = append(out, t.jcc(ccNE))
+			out = t.jcc(ccNE)
 			if p == anyPart {
 				t.load(s2, delta(midPart))
 			}
@@ -387,12 +388,7 @@ func (t *translator) testPart(q *accessGroup, va int8, live bool, r *ref) {
 		t.patchRel32(at, t.pos())
 	}
 	id := t.newSite(site{kind: siteOutside, goff: t.goff + t.cur.off, stub: int32(q.off), ref: *r})
-	t.cold = append(t.cold, func() {
-		for _, at := range out {
-			t.patchRel32(at, t.pos())
-		}
-		t.leave(id, siteOutside)
-	})
+	t.leaveFrom(out, id, siteOutside)
 }
 
 // accessKey is an instruction with an access.
