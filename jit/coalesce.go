@@ -41,6 +41,7 @@ type accessPlan struct {
 	first bool  // it checks for the group
 	disp  int64 // where the access begins, from the group's origin
 	base  bool  // shareWindow: it is the base that is to be tested
+	index bool  // and first that the index is small
 }
 
 // A sharing says which accesses share a check.
@@ -79,18 +80,20 @@ type knownSum struct {
 }
 
 type coalescer struct {
-	plan   []accessPlan // of the region's accesses, in order
-	next   int          // the access to translate next
-	groups []accessGroup
-	rule   sharing
-	regs   [numOrigins]value
-	sums   []knownSum
-	fresh  int32
-	closed int               // groups before this one take no more: the TLB is another behind STAC
-	open   int               // but for these: they are from before the region's loops
-	small  uint32            // registers that are less than 2^32
-	before [numOrigins]value // the registers where the region's loops begin
-	inS2   int16             // the group whose addend is in s2, or -1; see also deltaInS2
+	plan        []accessPlan // of the region's accesses, in order
+	next        int          // the access to translate next
+	groups      []accessGroup
+	rule        sharing
+	regs        [numOrigins]value
+	sums        []knownSum
+	fresh       int32
+	closed      int               // groups before this one take no more: the TLB is another behind STAC
+	open        int               // but for these: they are from before the region's loops
+	small       uint32            // registers that are less than 2^32
+	before      [numOrigins]value // the registers where the region's loops begin
+	smallBefore uint32
+	looped      uint32 // registers that the loops write
+	inS2        int16  // the group whose addend is in s2, or -1; see also deltaInS2
 }
 
 // Origins behind the registers.
@@ -114,22 +117,22 @@ func (t *translator) planAccesses(split bool) {
 	if !split && t.wide {
 		c.rule = t.e.use.memory.sharing(t)
 	}
-	looped := t.loopWrites()
+	c.looped = t.loopWrites()
 	for i := range t.n {
 		g := &t.insts[i]
 		t.index = i
 		if i == t.loopLo {
 			c.open = len(c.groups)
-			c.before = c.regs
+			c.before, c.smallBefore = c.regs, c.small
 		}
 		if g.meet {
-			c.meet(looped)
+			c.meet()
 		}
 		t.accesses(g)
 		t.step(g)
 	}
 	if c.rule == shareWindow {
-		t.hoist(looped)
+		t.hoist()
 		return
 	}
 	for i := range c.plan {
@@ -251,15 +254,15 @@ func (c *coalescer) takes(i int) bool { return i >= c.closed || i < c.open }
 
 // meet forgets, where paths meet in a loop, what is known of the registers that loops
 // write.
-func (c *coalescer) meet(looped uint32) {
+func (c *coalescer) meet() {
 	c.closed = len(c.groups)
 	for r := range rbaseOrigin {
-		if looped>>r&1 != 0 {
+		if c.looped>>r&1 != 0 {
 			c.regs[r] = value{origin: c.fresh}
 			c.fresh++
 		}
 	}
-	c.small &^= looped
+	c.small = c.smallBefore &^ c.looped
 }
 
 // loopWrites is the set of registers that the region's loops write.

@@ -66,6 +66,7 @@ type context struct {
 	WinDelta [numParts]uint64 // from linear addresses in a part of the window to host addresses: see window.go
 	WinAbove uint64           // for PEXT: the bits of an address above lowBits
 	WinHigh  uint64           // and highBit
+	WinUpper uint64           // and those above 2^32
 	WinMid   uint64           // those bits of addresses in the middle part
 	WinNeg   uint64           // and their negative
 	Scratch  [3]uint64        // s0, s1 and s2 where a fault was
@@ -109,6 +110,7 @@ const (
 	offDescData3  = int32(unsafe.Offsetof(context{}.DescData3))
 	offWinDelta   = int32(unsafe.Offsetof(context{}.WinDelta))
 	offWinAbove   = int32(unsafe.Offsetof(context{}.WinAbove))
+	offWinUpper   = int32(unsafe.Offsetof(context{}.WinUpper))
 	offWinHigh    = int32(unsafe.Offsetof(context{}.WinHigh))
 	offWinMid     = int32(unsafe.Offsetof(context{}.WinMid))
 	offWinNeg     = int32(unsafe.Offsetof(context{}.WinNeg))

@@ -94,6 +94,33 @@ func (t *translator) assignHomes() {
 	}
 }
 
+// cutAtLoop makes the region end behind its loops, if registers of the loops can have
+// host registers for it that the rest uses. It reports whether it did.
+func (t *translator) cutAtLoop() bool {
+	n := t.loopHi + 1
+	if n == 0 || n >= t.n {
+		return false
+	}
+	var inLoop, used uint32
+	for i := range n {
+		g := &t.insts[i]
+		set, _ := named(&g.x)
+		regs := g.e.GPRRead | g.e.GPRWritten | addressRegs(&g.x) | set
+		used |= regs
+		if i >= t.loopLo {
+			inLoop |= regs
+		}
+	}
+	for _, s := range t.swaps {
+		used |= 1 << s.v
+	}
+	if inLoop&t.homeless&^(1<<x86.RSP) == 0 || used|homeless|1<<x86.RSP == 0xffff {
+		return false
+	}
+	t.n, t.cut, t.ends, t.next = n, n, false, t.insts[n].off
+	return true
+}
+
 // swapIn brings the registers where the region has them.
 func (t *translator) swapIn() {
 	for i, s := range t.swaps {

@@ -299,6 +299,13 @@ func (t *translator) plain(x *decode.Inst, e *decode.Effects, m mem) bool {
 		a.mov(hRCX, hostRCX)
 		t.hold(s0, noGuest)
 	}
+	read := e.GPRRead
+	if set&addressRegs(x)&t.homeless != 0 {
+		// A register of the address that is written only as an operand.
+		y := *x
+		y.Base, y.Index = decode.NoReg, decode.NoReg
+		read = y.Effects().GPRRead
+	}
 	var inSlots uint32
 	for in := set & t.homeless; in != 0; in &= in - 1 {
 		g := uint8(bits.TrailingZeros32(in))
@@ -312,7 +319,7 @@ func (t *translator) plain(x *decode.Inst, e *decode.Effects, m mem) bool {
 			if s = take(); s == noReg {
 				return false
 			}
-			if e.GPRRead>>g&1 != 0 {
+			if read>>g&1 != 0 {
 				a.load(s, slot(g))
 			}
 			t.hold(s, g)

@@ -58,7 +58,7 @@ type site struct {
 	kind    siteKind
 	variant interp.Variant // of the region
 	write   bool
-	grouped bool // miss: the check is for a group, of which size is the span
+	grouped bool // miss: the check is for a group, of which size is the span; outside: it is the index that was tested
 	back    bool // indirect: behind a call, see returns.go
 	undo    int8 // what to add to RSP where the target of an indirect jump faults
 	size    int16
@@ -209,7 +209,9 @@ func (e *Engine) translateDirect(b interp.Block, split bool) *region {
 	for {
 		t.findLoops()
 		e.use.flags.liveness(t)
-		t.assignHomes()
+		if t.assignHomes(); t.cutAtLoop() {
+			continue
+		}
 		t.planAccesses(split)
 		if t.emit() {
 			return t.r

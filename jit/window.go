@@ -102,7 +102,7 @@ func newWindowed(e *Engine, heat int) windowed {
 	e.win = &guestWindow{after: heat, pages: map[uint64]winPage{}, at: map[winKey][]uint64{}, without: map[blockKey]bool{}, seen: map[accessKey]uint8{}}
 	e.win.noPages()
 	e.putMid(noMid)
-	e.sh.context.WinAbove, e.sh.context.WinHigh = ^uint64(1<<lowBits-1), 1<<highBit
+	e.sh.context.WinAbove, e.sh.context.WinHigh, e.sh.context.WinUpper = ^uint64(1<<lowBits-1), 1<<highBit, ^uint64(1<<32-1)
 	return windowed{inlineTLB{true}}
 }
 

@@ -24,8 +24,8 @@ package jit
 // Around each part there are gigabytes that are never mapped (host.WindowGuard). So a test of a register
 // stands for all accesses at constant distances from it, reads and writes alike, and a
 // function tests RSP once. Such accesses are a group, by the same origins as in
-// coalesce.go, without a limit to their span. An index that is known to be less than 2^32,
-// because it was written as a register of 32 bits, does not matter either. What a loop does
+// coalesce.go, without a limit to their span. An index that is less than 2^32 does not
+// matter either: because it was written as a register of 32 bits, or after a test. What a loop does
 // not change is tested before it. Absolute addresses are not tested at all,
 // and neither are those relative to RIP: a region is only entered where it lies in the
 // part of the window for which it was made (region.part, Engine.region).
@@ -128,7 +128,11 @@ func (t *translator) planWindowed(p *accessPlan) {
 func (t *translator) windowOrigin(p *accessPlan) int32 {
 	c, r := &t.co, &p.ref
 	if r.index != noGuest && c.small>>r.index&1 == 0 {
-		return c.originOf(p)
+		if !t.isTested(r) || t.e.win.seen[accessKey{t.r.page, t.cur.off}]&wideIndex != 0 {
+			return c.originOf(p)
+		}
+		p.index = true
+		c.small |= 1 << r.index
 	}
 	p.base = r.base != noGuest
 	q := *p
@@ -136,6 +140,25 @@ func (t *translator) windowOrigin(p *accessPlan) int32 {
 	origin := c.originOf(&q)
 	p.disp = q.disp
 	return origin
+}
+
+// isTested reports whether the base of a reference is tested without it, or need not be, so
+// that it is worth testing whether the index is small.
+func (t *translator) isTested(r *ref) bool {
+	c := &t.co
+	if r.base == noGuest {
+		return true
+	}
+	v := c.regs[r.base]
+	if v.origin == rbaseOrigin || t.inLoop(t.index) && c.looped>>r.base&1 == 0 {
+		return true
+	}
+	for i := range c.groups {
+		if d := v.disp + r.disp - c.groups[i].at; c.takes(i) && c.groups[i].origin == v.origin && d >= -maxReach && d < maxReach {
+			return true
+		}
+	}
+	return false
 }
 
 // stepSmall follows which registers are less than 2^32.
@@ -171,7 +194,7 @@ func (t *translator) ripDisp(g *ginst) int64 { return int64(t.goff) + int64(g.of
 
 // hoist finds the groups that can be tested in front of the region's loops: those of
 // which a register there has the origin, and keeps it.
-func (t *translator) hoist(looped uint32) {
+func (t *translator) hoist() {
 	c := &t.co
 	if t.loopHi < 0 {
 		return
@@ -183,7 +206,7 @@ func (t *translator) hoist(looped uint32) {
 		}
 		for r := range uint8(16) {
 			v := c.before[r]
-			if looped>>r&1 == 0 && v.origin == q.origin && q.lo-v.disp >= -maxReach && q.hi-v.disp < maxReach {
+			if c.looped>>r&1 == 0 && v.origin == q.origin && q.lo-v.disp >= -maxReach && q.hi-v.disp < maxReach {
 				q.hoisted, q.reg = true, r
 				break
 			}
@@ -213,7 +236,7 @@ func (t *translator) hoisted() {
 
 // guessPart says for which part of the window an access is to be tested.
 func (t *translator) guessPart(p *accessPlan, origin int32) windowPart {
-	if seen, ok := t.e.win.seen[accessKey{t.r.page, t.cur.off}]; ok {
+	if seen := t.e.win.seen[accessKey{t.r.page, t.cur.off}] &^ wideIndex; seen != 0 {
 		switch seen {
 		case 1 << lowPart:
 			return lowPart
@@ -260,6 +283,9 @@ func (t *translator) windowedAccess(p *accessPlan, live bool) mem {
 	c, r := &t.co, &p.ref
 	q := &c.groups[p.group]
 	va, m := s1, mem{base: s1, index: s2}
+	if p.index {
+		t.testIndex(r.index, live)
+	}
 	first := p.first && !q.safe && !q.hoisted
 	switch {
 	case q.origin == zeroOrigin && r.index == noGuest:
@@ -271,10 +297,9 @@ func (t *translator) windowedAccess(p *accessPlan, live bool) mem {
 		}
 	case r.seg != 0 || r.index != noGuest:
 		if first && p.base {
-			t.testPart(q, t.guest(r.base, s1), live, &ref{base: r.base, index: noGuest, bits: 64})
+			t.testPart(q, t.heldBase(r.base), live, &ref{base: r.base, index: noGuest, bits: 64})
 		}
-		t.address(*r)
-		t.held = nothingHeld
+		t.heldAddress(r)
 		if first && !p.base {
 			t.testPart(q, s1, live, r)
 		}
@@ -282,20 +307,10 @@ func (t *translator) windowedAccess(p *accessPlan, live bool) mem {
 		if r.base == ripBase {
 			t.load(s1, gs(offRBase))
 			t.hold(s1, noGuest)
-		} else if va = t.home[r.base]; va == noReg {
-			if va = s1; t.holds(s0, r.base) {
-				va = s0
-			} else if !t.holds(s1, r.base) {
-				t.load(s1, slot(r.base))
-				t.hold(s1, r.base)
-			}
+		} else {
+			va = t.heldBase(r.base)
 		}
 		if first {
-			if va == s0 { // the test uses it
-				t.mov(s1, s0)
-				t.hold(s1, r.base)
-				va = s1
-			}
 			t.testPart(q, va, live, r)
 		}
 		m.base, m.disp = va, int32(r.disp)
@@ -314,6 +329,83 @@ func (t *translator) windowedAccess(p *accessPlan, live bool) mem {
 	}
 	c.inS2 = p.group
 	return m
+}
+
+// heldBase is the host register of a guest register, or s1 if it has to be loaded.
+func (t *translator) heldBase(g uint8) int8 {
+	switch h := t.home[g]; {
+	case h != noReg:
+		return h
+	case t.holds(s1, g):
+	case t.holds(s0, g):
+		t.mov(s1, s0)
+	default:
+		t.load(s1, slot(g))
+	}
+	t.hold(s1, g)
+	return s1
+}
+
+// heldAddress is address for a window: it makes use of what scratch registers hold.
+func (t *translator) heldAddress(r *ref) {
+	if r.seg != 0 || r.index == noGuest {
+		t.address(*r)
+		t.held = nothingHeld
+		return
+	}
+	m := mem{base: noReg, index: t.home[r.index], scale: r.scale, disp: int32(r.disp)}
+	baseInS1 := r.base != noGuest && t.home[r.base] == noReg
+	if m.index == noReg {
+		switch {
+		case t.holds(s0, r.index):
+			m.index = s0
+		case t.holds(s1, r.index) && !baseInS1:
+			m.index = s1
+		default:
+			if baseInS1 {
+				t.heldBase(r.base) // s0 may hold it
+			}
+			t.load(s0, slot(r.index))
+			t.hold(s0, r.index)
+			m.index = s0
+		}
+	}
+	if r.base != noGuest {
+		m.base = t.heldBase(r.base)
+	}
+	t.lea(s1, m)
+	t.hold(s1, noGuest)
+}
+
+// testIndex leaves where a register is not less than 2^32. It uses s0.
+func (t *translator) testIndex(g uint8, live bool) {
+	x := t.home[g]
+	switch {
+	case x != noReg:
+	case t.holds(s1, g):
+		x = s1
+	case t.holds(s0, g):
+		x = s0
+	default:
+		t.load(s0, slot(g))
+		x = s0
+	}
+	t.hold(s0, noGuest)
+	var out int
+	if live {
+		t.pext(s0, x, gs(offWinUpper))
+		hit := t.jrcxz()
+		out = t.jmp()
+		t.here(hit)
+	} else {
+		if x != s0 {
+			t.mov(s0, x)
+		}
+		t.shrImm(s0, 32)
+		out = t.jcc(ccNE)
+	}
+	id := t.newSite(site{kind: siteOutside, goff: t.goff + t.cur.off, stub: int32(t.cur.off), grouped: true})
+	t.leaveFrom(out, id, siteOutside)
 }
 
 // delta is what leads from linear addresses in a part to host addresses.
@@ -406,14 +498,27 @@ func (e *Engine) outsideWindow(s *site, va uint64) {
 	if r.dead {
 		return
 	}
+	if s.grouped {
+		w.learn(r.page, uint32(s.stub), wideIndex)
+		e.kill(r)
+		return
+	}
 	p, ok := e.placed(va)
 	if !ok {
 		e.leftToInterpreter(r)
 		return
 	}
+	w.learn(r.page, uint32(s.stub), 1<<p)
+	e.kill(r)
+}
+
+// wideIndex is seen of an instruction with an index that is not always small.
+const wideIndex = 1 << 7
+
+// learn notes what was seen of an instruction with an access.
+func (w *guestWindow) learn(p *interp.CodePage, off uint32, seen uint8) {
 	if len(w.seen) >= maxSeen {
 		clear(w.seen)
 	}
-	w.seen[accessKey{r.page, uint32(s.stub)}] |= 1 << p
-	e.kill(r)
+	w.seen[accessKey{p, off}] |= seen
 }
