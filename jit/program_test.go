@@ -1079,3 +1079,10 @@ func TestPrograms(t *testing.T) {
 func TestProgramsVerified(t *testing.T) {
 	newProgramRig(t, "threshold=1,verify=all").run(t, 1_000_000, 300)
 }
+
+// TestShorterRegionWithoutSwaps is for a bug: a region that was translated again with
+// fewer instructions kept the swaps of the first attempt. After a miss it was resumed
+// by code that it did not have, and never came back.
+func TestShorterRegionWithoutSwaps(t *testing.T) {
+	newProgramRig(t, "threshold=1", "threshold=2", "threshold=16", "threshold=1,cache=256K").check(t, 1431)
+}

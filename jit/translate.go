@@ -332,6 +332,7 @@ func (t *translator) emit() bool {
 	}
 	r.loop = r.host + int32(t.pos())
 	t.fixups = t.fixups[:0]
+	r.swaps = nil // an attempt that was given up may have left some
 	if t.swapped = len(t.swaps) > 0; t.swapped {
 		r.swaps = append([]swap(nil), t.swaps...)
 		t.swapIn()
