@@ -33,6 +33,7 @@ type Engine struct {
 	storeStubs                                   [3]int32 // by TLB: see smc.go
 	firstRegion                                  int
 	used                                         int
+	ready                                        int // up to here the host has pages for the code cache
 
 	sites    siteTable
 	instMaps mapPool
@@ -234,8 +235,16 @@ func (e *Engine) makeSplit(r *region) *region {
 	return s
 }
 
+// populateStep is for how many bytes of the code cache the host is to find pages at once.
+const populateStep = 256 << 10
+
 // place puts the region that was just translated into the code cache.
 func (e *Engine) place(r *region) {
+	if end := e.used + len(e.t.b); end > e.ready {
+		to := min(end+populateStep, len(e.arena.Write))
+		e.arena.Populate(e.ready, to)
+		e.ready = to
+	}
 	n := copy(e.arena.Write[e.used:], e.t.b)
 	e.used += (n + 15) &^ 15
 	r.end = r.host + int32(n)

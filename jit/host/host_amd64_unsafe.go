@@ -213,6 +213,17 @@ func NewArena(size int) (*Arena, error) {
 	return nil, fmt.Errorf("host: %d arenas are in use", MaxArenas)
 }
 
+// Populate has the host find pages for the arena from byte from up to byte to, both in
+// it, at once: that costs less than a fault for each page of either mapping. Where the
+// host does not know how (Linux before 5.14), nothing happens.
+func (a *Arena) Populate(from, to int) {
+	page := unix.Getpagesize()
+	from, to = from&^(page-1), roundUp(to)
+	if unix.Madvise(a.Write[from:to], unix.MADV_POPULATE_WRITE) == nil {
+		unix.Madvise(a.exec[from:to], unix.MADV_POPULATE_READ)
+	}
+}
+
 // Close unmaps the arena. No thread may be in it, or be about to enter it.
 // Closing it again does nothing.
 func (a *Arena) Close() error {

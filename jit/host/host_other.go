@@ -18,6 +18,9 @@ func Install() error { return errHost }
 // NewArena fails on this host.
 func NewArena(size int) (*Arena, error) { return nil, errHost }
 
+// Populate does nothing on this host.
+func (a *Arena) Populate(from, to int) {}
+
 // Close does nothing on this host.
 func (a *Arena) Close() error { return nil }
 

@@ -4,6 +4,8 @@ package host
 
 import (
 	"encoding/binary"
+	"fmt"
+	"os"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -286,6 +288,49 @@ func TestGSCall(t *testing.T) {
 			t.Errorf("GS = %#x after arch_prctl", GS())
 		}
 	})
+}
+
+// resident is how many bytes of the mapping that starts at an address have pages.
+func resident(t *testing.T, at uintptr) (bytes int) {
+	t.Helper()
+	maps, err := os.ReadFile("/proc/self/smaps")
+	if err != nil {
+		t.Skip(err)
+	}
+	_, rest, ok := strings.Cut("\n"+string(maps), fmt.Sprintf("\n%x-", at))
+	if !ok {
+		t.Fatalf("no mapping at %#x", at)
+	}
+	_, rest, _ = strings.Cut(rest, "\nRss:")
+	if _, err := fmt.Sscan(rest, &bytes); err != nil {
+		t.Fatal(err)
+	}
+	return bytes << 10
+}
+
+func TestPopulate(t *testing.T) {
+	need(t)
+	a, err := NewArena(1 << 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	if unix.Madvise(a.Write[:unix.Getpagesize()], unix.MADV_POPULATE_WRITE) != nil {
+		t.Skip("this kernel does not know MADV_POPULATE_WRITE")
+	}
+	const part = 64 << 10
+	a.Write[5000] = 0xc3
+	a.Populate(100, part-1)
+	if n := resident(t, a.Base); n != part {
+		t.Errorf("%d bytes have pages, want %d", n, part)
+	}
+	if a.Write[5000] != 0xc3 {
+		t.Error("what was written is gone")
+	}
+	a.Populate(part, len(a.Write))
+	if n := resident(t, addrOf(a.Write)); n != len(a.Write) {
+		t.Errorf("%d bytes have pages, want all", n)
+	}
 }
 
 func TestArenas(t *testing.T) {
