@@ -23,6 +23,8 @@
 //	returns.go    calls and returns by those of the host
 //	smc.go        stores to pages with code, regions whose code changes
 //	maps.go       code that depends on mappings; address spaces
+//	exits.go      code out of the way of a region's instructions: exits at sites
+//	table.go      where sites, regions and the maps of their instructions are
 //	stubs.go      the way in and out; context_unsafe.go is what code sees through GS
 //	goasm.go      golang-asm, for what is assembled once
 //	strategy.go   what can be chosen by name; strategies.go the choices
