@@ -269,8 +269,9 @@ func (c *coalescer) meet() {
 func (t *translator) loopWrites() (set uint32) {
 	for i := max(t.loopLo, 0); i <= t.loopHi; i++ {
 		set |= t.insts[i].e.GPRWritten
-		switch t.insts[i].e.Class {
-		case decode.ClassStack, decode.ClassString, decode.ClassSystem, decode.ClassBranch:
+		switch g := &t.insts[i]; {
+		case g.e.Class == decode.ClassBranch && g.x.Op != opCall && g.x.Op != opRet:
+		case g.e.Class != decode.ClassPlain:
 			set |= 1 << x86.RSP
 		}
 	}

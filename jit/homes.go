@@ -94,10 +94,10 @@ func (t *translator) assignHomes() {
 	}
 }
 
-// cutAtLoop makes the region end behind its loops, if registers of the loops can have
+// cutAtLoop makes the region end behind its first loop, if registers of the loop can have
 // host registers for it that the rest uses. It reports whether it did.
 func (t *translator) cutAtLoop() bool {
-	n := t.loopHi + 1
+	n := t.firstLoop()
 	if n == 0 || n >= t.n {
 		return false
 	}

@@ -49,6 +49,17 @@ func (t *translator) indexOf(i int) int {
 	return -1
 }
 
+// firstLoop returns the number of instructions up to the end of the first loop, with
+// those that overlap it; 0 if there is none.
+func (t *translator) firstLoop() (n int) {
+	for i := range t.n {
+		if j := int(t.insts[i].target); j >= 0 && j <= i && (n == 0 || j < n) {
+			n = i + 1
+		}
+	}
+	return n
+}
+
 // inLoop reports whether instruction i is in a loop of the region.
 func (t *translator) inLoop(i int) bool { return i >= t.loopLo && i <= t.loopHi }
 

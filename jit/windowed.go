@@ -36,6 +36,8 @@ package jit
 // second time for all, which puts the part's delta where the group finds it.
 
 import (
+	"slices"
+
 	"hotblock/interp"
 	"hotblock/x86"
 	"hotblock/x86/decode"
@@ -222,7 +224,7 @@ func (t *translator) hoisted() {
 	}
 	for i := range c.groups {
 		q := &c.groups[i]
-		if !q.hoisted {
+		if !q.hoisted || q.part != anyPart && slices.ContainsFunc(c.groups[:i], func(p accessGroup) bool { return p.hoisted && p.reg == q.reg && p.part == q.part }) {
 			continue
 		}
 		r := ref{base: q.reg, index: noGuest, bits: 64}
