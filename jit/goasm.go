@@ -257,4 +257,30 @@ func (a *goasm) moveVec(avx, toMem bool, r int8, m mem) {
 	}
 }
 
+// loadXMM loads the lower half of a vector register. With AVX it clears the upper one.
+func (a *goasm) loadXMM(avx bool, r int8, m mem) {
+	as := x86.AMOVUPS
+	if avx {
+		as = x86.AVMOVUPS
+	}
+	a.add(as, goMem(m), obj.Addr{Type: obj.TYPE_REG, Reg: x86.REG_X0 + int16(r)})
+}
+
+// upperHalves brings zero to s0 if the upper halves of all vector registers in the State
+// at s1 are zero. It changes XMM0 and XMM1, but no flags.
+func (a *goasm) upperHalves() {
+	for i := range int32(16) {
+		at := binary.LittleEndian.AppendUint32(nil, uint32(stateV+32*i+16))
+		if i == 0 {
+			a.byte(0xc4, 0xc1, 0x7a, 0x6f, 0x83) // vmovdqu xmm0, [r11+...]
+		} else {
+			a.byte(0xc4, 0xc1, 0x79, 0xeb, 0x83) // vpor xmm0, xmm0, [r11+...]
+		}
+		a.byte(at...)
+	}
+	a.byte(0xc5, 0xf1, 0x73, 0xd8, 8)    // vpsrldq xmm1, xmm0, 8
+	a.byte(0xc5, 0xf9, 0xeb, 0xc1)       // vpor xmm0, xmm0, xmm1
+	a.byte(0xc4, 0xe1, 0xf9, 0x7e, 0xc1) // vmovq rcx, xmm0
+}
+
 func (a *goasm) vzeroupper() { a.add(x86.AVZEROUPPER, goNone, goNone) }

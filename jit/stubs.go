@@ -128,10 +128,28 @@ func (e *Engine) directStubs(a *stubAsm) {
 	a.here(&disabled)
 	a.ret()
 	a.here(&enabled)
-	a.load(s0, gs(offState))
-	a.ldmxcsr(based(s0, stateMXCSR))
+	a.load(s1, gs(offState))
+	a.ldmxcsr(based(s1, stateMXCSR))
+	var clean, dirty, loaded goLabel
+	if e.hostAVX {
+		// A processor knows of upper halves that are zero, and code with SSE, which keeps
+		// them, waits for those that are not (AMD's, for each register; Intel's, for all).
+		// So they are loaded only if one is not zero.
+		a.upperHalves()
+		a.jrcxz(&clean)
+		a.jmp(&dirty)
+		a.here(&clean)
+	}
 	for i := range int8(16) {
-		a.moveVec(e.hostAVX, false, i, based(s0, stateV+32*int32(i)))
+		a.loadXMM(e.hostAVX, i, based(s1, stateV+32*int32(i)))
+	}
+	if e.hostAVX {
+		a.jmp(&loaded)
+		a.here(&dirty)
+		for i := range int8(16) {
+			a.moveVec(true, false, i, based(s1, stateV+32*int32(i)))
+		}
+		a.here(&loaded)
 	}
 	a.storeImm32(gs(offVecDead), 0)
 	a.load32(s0, gs(offAVXOK))
