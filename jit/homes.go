@@ -142,7 +142,7 @@ func (t *translator) swapOut() {
 // A register without a host register is loaded into a scratch register around the
 // instruction that names it. While that holds it, the next one need not load it again.
 
-// scratchHeld says which guest registers are in s0 and s1, or noGuest.
+// scratchHeld says which guest registers, or ripBase, are in s0 and s1, or noGuest.
 type scratchHeld [2]uint8
 
 var nothingHeld = scratchHeld{noGuest, noGuest}

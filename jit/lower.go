@@ -260,6 +260,11 @@ func (t *translator) leaInst(g *ginst) bool {
 		}
 		return true
 	}
+	if h := t.home[d]; h != noReg && r.base == ripBase && r.bits == 64 && x.OpSize == 8 {
+		t.load(h, gs(offRBase))
+		t.lea(h, based(h, int32(r.disp)))
+		return true
+	}
 	t.address(r)
 	switch h := t.home[d]; {
 	case x.OpSize == 2:

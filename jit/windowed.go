@@ -90,9 +90,10 @@ func (t *translator) planWindowed(p *accessPlan) {
 		if origin == zeroOrigin && (p.disp < 0 || p.disp > 1<<lowBits-pageSize) || origin == rbaseOrigin && (p.disp < -2*maxReach || p.disp > 2*maxReach) {
 			return
 		}
-	case r.base == noGuest && r.index == noGuest:
+	case r.base == noGuest && r.index == noGuest && r.disp == int64(int32(r.disp)):
 		p.disp = r.disp
 		origin = c.regs[fsOrigin+r.seg-x86.FS].origin
+		p.base = true
 	default:
 		origin = c.fresh // each is on its own
 		c.fresh++
@@ -297,6 +298,13 @@ func (t *translator) windowedAccess(p *accessPlan, live bool) mem {
 			t.constant(s1, uint64(r.disp))
 			t.hold(s1, noGuest)
 		}
+	case r.seg != 0 && p.base:
+		t.load(s1, gs(offSeg+8*int32(r.seg)))
+		t.hold(s1, noGuest)
+		m.disp = int32(r.disp)
+		if first {
+			t.testPart(q, s1, live, &ref{base: noGuest, index: noGuest, bits: 64, seg: r.seg})
+		}
 	case r.seg != 0 || r.index != noGuest:
 		if first && p.base {
 			t.testPart(q, t.heldBase(r.base), live, &ref{base: r.base, index: noGuest, bits: 64})
@@ -307,8 +315,10 @@ func (t *translator) windowedAccess(p *accessPlan, live bool) mem {
 		}
 	default:
 		if r.base == ripBase {
-			t.load(s1, gs(offRBase))
-			t.hold(s1, noGuest)
+			if !t.holds(s1, ripBase) {
+				t.load(s1, gs(offRBase))
+				t.hold(s1, ripBase)
+			}
 		} else {
 			va = t.heldBase(r.base)
 		}
