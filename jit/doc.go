@@ -19,7 +19,8 @@
 //	homes.go      which guest register is in which host register
 //	loops.go      jumps that stay in a region
 //	coalesce.go   accesses to memory: the inline TLB, one check for several
-//	window.go     accesses to memory: pages of a program where their addresses say
+//	window.go     accesses to memory: pages of a program where their addresses say;
+//	              windowed.go the code that makes use of it
 //	returns.go    calls and returns by those of the host
 //	smc.go        stores to pages with code, regions whose code changes
 //	maps.go       code that depends on mappings; address spaces
@@ -41,7 +42,7 @@
 // again. Translated code never writes to memory that the write TLB or the window does not
 // hold, and neither holds a page with code; but bytes of such a page that no code was
 // made of may be written when the TLB for these pages holds it. Every loop polls the
-// pending word. Between instructions the scratch registers hold nothing of the guest's. Code
+// pending word. Between instructions the scratch registers hold nothing of the guest's but copies. Code
 // does not depend on its linear address.
 //
 // One thing differs from silicon: status flags that the program overwrites before
