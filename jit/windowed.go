@@ -182,10 +182,10 @@ func (c *coalescer) stepSmall(g *ginst) {
 	c.small = small
 }
 
-// zeroExtends are operations that, in their 32-bit form, always clear the upper half of
-// their first operand.
-var zeroExtends = func() map[decode.Op]bool {
-	m := map[decode.Op]bool{}
+// zeroExtends are the operations, by Op, that in their 32-bit form always clear the upper
+// half of their first operand.
+var zeroExtends = func() []bool {
+	m := make([]bool, decode.NumOps())
 	for _, name := range []string{"mov", "movzx", "lea", "add", "sub", "and", "or", "xor", "inc", "dec", "neg", "not", "shl", "shr", "sar"} {
 		m[decode.MustOp(name)] = true
 	}
