@@ -23,6 +23,7 @@ package jit
 import (
 	"math/bits"
 
+	"hotblock/interp"
 	"hotblock/x86"
 	"hotblock/x86/decode"
 )
@@ -58,6 +59,7 @@ type operands struct {
 	reg   [16]int8 // host register of each guest register
 	m     mem      // the memory operand
 	noREX bool     // an operand is AH, CH, DH or BH: no REX prefix may be used
+	alone bool     // nobody else accesses the memory: no LOCK
 }
 
 // encode writes x with its operands as p says. It reports false, having written
@@ -145,7 +147,7 @@ func (a *asm) encode(x *decode.Inst, p *operands) bool {
 		var xb byte = rex & 3
 		a.vex3(x.Map, x.PP, x.RexW, x.VexL, int8(reg), vvvv, xb, opcode)
 	} else {
-		if x.Lock {
+		if x.Lock && !p.alone {
 			w.put(0xf0)
 		}
 		if x.Prefix66 {
@@ -225,6 +227,13 @@ func addressRegs(x *decode.Inst) (set uint32) {
 	return set
 }
 
+// alone reports whether LOCK can be left out: in programs, on a machine with one CPU. An
+// instruction is atomic there for all that can come between, interrupts. What devices
+// look at is the system's business, which keeps its locks for their order.
+func (t *translator) alone() bool {
+	return t.v&interp.VariantUser != 0 && t.e.cpu.NumCPUs == 1
+}
+
 // plain writes an instruction of class Plain, whose memory operand, if it has
 // one, is m. It reports false where it cannot.
 func (t *translator) plain(x *decode.Inst, e *decode.Effects, m mem) bool {
@@ -247,7 +256,7 @@ func (t *translator) plain(x *decode.Inst, e *decode.Effects, m mem) bool {
 	if implicit&^(1<<x86.RAX|1<<x86.RCX|1<<x86.RDX|1<<x86.RBX|1<<x86.RBP|1<<x86.RSI|1<<x86.RDI) != 0 {
 		return false
 	}
-	p := operands{reg: t.home, m: m, noREX: hi}
+	p := operands{reg: t.home, m: m, noREX: hi, alone: t.alone()}
 	free := [3]int8{}
 	n := 0
 	for _, s := range [3]int8{s2, s1, s0} {
