@@ -166,7 +166,34 @@ func (t *translator) instruction(g *ginst) bool {
 		t.callout(t.goff + g.off)
 		t.here(ok)
 	}
+	if x.Op == opXchg && t.alone() && t.exchange(x, m) {
+		return true
+	}
 	return t.plain(x, e, m)
+}
+
+// exchange translates XCHG of a register of 32 or 64 bits with memory, which the host would
+// lock, for code that is alone. The store comes last of what can fault.
+func (t *translator) exchange(x *decode.Inst, m mem) bool {
+	for i := range x.NArgs {
+		if a := &x.Args[i]; a.Kind == decode.GPR && t.home[a.Reg] != noReg {
+			h := t.home[a.Reg]
+			t.hold(s0, noGuest)
+			switch a.Size {
+			case 4:
+				t.load32(s0, m)
+				t.store32(m, h)
+				t.mov32(h, s0)
+				return true
+			case 8:
+				t.load(s0, m)
+				t.store(m, h)
+				t.mov(h, s0)
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // skips reports whether an instruction does nothing.
