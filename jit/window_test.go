@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"hotblock/mmu"
 	"hotblock/x86"
 )
 
@@ -20,6 +21,58 @@ func TestWindow(t *testing.T) {
 			t.Errorf("%s: %d spaces promoted, %d faults, %d pages mapped, %d unmapped", g.name, s.Promoted, s.WindowFaults, s.Mapped, s.Unmapped)
 		}
 		g.eng.Close()
+	}
+}
+
+// TestIndexOfUngroupedAccess has an index used twice: with a displacement that no test
+// allows for, and then off a base that has been tested. The second access must not take the
+// index for small, and reach what the host has where the sum leads.
+func TestIndexOfUngroupedAccess(t *testing.T) {
+	c := DefaultConfig
+	for k, v := range map[string]string{"threshold": "1", "memory": "window-now"} {
+		if err := c.Set(k, v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g := newGuest(t, &c)
+	const data = 0x10000000
+	code := []byte{
+		0x48, 0x8b, 0x07, // mov rax, [rdi]
+		0x48, 0x8b, 0x04, 0x0d, 0x00, 0xf0, 0xff, 0xff, // mov rax, [rcx-0x1000]
+		0x48, 0x8b, 0x04, 0x0f, // mov rax, [rdi+rcx]
+		0xcc,
+	}
+	secret, err := mmu.NewBlock("secret", pageSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer secret.Free()
+	g.mapPage(progCode, guestCode|7)
+	g.mapPage(data, guestData|7)
+	copy(g.ram.Bytes[guestCode:], code)
+	g.cpu.DropCode()
+	run := func(rcx uint64) trap {
+		s := g.base
+		guestMode{cpl: 3}.segments(&s, 0, 0)
+		clear(s.R[:16])
+		s.RIP, s.R[x86.RDI], s.R[x86.RCX] = progCode, data, rcx
+		return g.run(&s, 2)
+	}
+	for range 4 { // promoted, and translated
+		if tr := run(0x1000 + data - data); tr.vec != x86.ExcPF && tr.vec != x86.ExcBP {
+			t.Fatal(&tr)
+		}
+	}
+	rcx := uint64(hostAddress(secret.Bytes)) - g.eng.sh.context.WinDelta[lowPart] - data
+	g.mapPage((rcx-0x1000)&^(pageSize-1), guestData|7)
+	g.mapPage(0, guestData|7)
+	for range 4 {
+		if tr := run(rcx); tr.vec != x86.ExcPF && tr.vec != x86.ExcGP || tr.rip == progCode {
+			t.Fatalf("an index led out of the window: %v, RAX %#x", &tr, g.cpu.R[x86.RAX])
+		}
+	}
+	if g.eng.Stats().Promoted == 0 {
+		t.Error("there was no window")
 	}
 }
 

@@ -86,8 +86,8 @@ func (t *translator) planWindowed(p *accessPlan) {
 	var origin int32
 	switch {
 	case r.seg == 0:
-		origin = t.windowOrigin(p)
-		if origin == zeroOrigin && (p.disp < 0 || p.disp > 1<<lowBits-pageSize) || origin == rbaseOrigin && (p.disp < -2*maxReach || p.disp > 2*maxReach) {
+		var ok bool
+		if origin, ok = t.windowOrigin(p); !ok {
 			return
 		}
 	case r.base == noGuest && r.index == noGuest && r.disp == int64(int32(r.disp)):
@@ -127,22 +127,27 @@ func (t *translator) planWindowed(p *accessPlan) {
 }
 
 // windowOrigin is originOf, or that of the base alone where the index is small. It sets
-// p.base where the base can be tested in place of the address.
-func (t *translator) windowOrigin(p *accessPlan) int32 {
+// p.base where the base can be tested in place of the address, and p.index where the index
+// is to be tested. It is not ok where there is no test that would do.
+func (t *translator) windowOrigin(p *accessPlan) (origin int32, ok bool) {
 	c, r := &t.co, &p.ref
-	if r.index != noGuest && c.small>>r.index&1 == 0 {
-		if !t.isTested(r) || t.e.win.seen[accessKey{t.r.page, t.cur.off}]&wideIndex != 0 {
-			return c.originOf(p)
-		}
+	index := r.index != noGuest && c.small>>r.index&1 == 0
+	if index && (!t.isTested(r) || t.e.win.seen[accessKey{t.r.page, t.cur.off}]&wideIndex != 0) {
+		return c.originOf(p), true
+	}
+	q := *p
+	q.ref.index = noGuest
+	origin = c.originOf(&q)
+	switch {
+	case origin == zeroOrigin && (q.disp < 0 || q.disp > 1<<lowBits-pageSize), origin == rbaseOrigin && (q.disp < -2*maxReach || q.disp > 2*maxReach):
+		return 0, false
+	case index:
 		p.index = true
 		c.small |= 1 << r.index
 	}
 	p.base = r.base != noGuest
-	q := *p
-	q.ref.index = noGuest
-	origin := c.originOf(&q)
 	p.disp = q.disp
-	return origin
+	return origin, true
 }
 
 // isTested reports whether the base of a reference is tested without it, or need not be, so
@@ -171,7 +176,7 @@ func (c *coalescer) stepSmall(g *ginst) {
 	small := c.small &^ g.e.GPRWritten
 	if x.NArgs > 0 && d.Kind == decode.GPR && g.e.GPRWritten == 1<<d.Reg {
 		switch {
-		case d.Size == 1 || d.Size == 2:
+		case d.Size == 1 || d.Size == 2 || d.Size == 4 && shifts[x.Op]:
 			small |= c.small & (1 << d.Reg)
 		case d.Size == 4 && zeroExtends[x.Op] || d.Size == 8 && x.Op == opMovzx:
 			small |= 1 << d.Reg
@@ -186,7 +191,16 @@ func (c *coalescer) stepSmall(g *ginst) {
 // half of their first operand.
 var zeroExtends = func() []bool {
 	m := make([]bool, decode.NumOps())
-	for _, name := range []string{"mov", "movzx", "lea", "add", "sub", "and", "or", "xor", "inc", "dec", "neg", "not", "shl", "shr", "sar"} {
+	for _, name := range []string{"mov", "movzx", "lea", "add", "sub", "and", "or", "xor", "inc", "dec", "neg", "not"} {
+		m[decode.MustOp(name)] = true
+	}
+	return m
+}()
+
+// shifts may leave all of it alone, with a count of zero.
+var shifts = func() []bool {
+	m := make([]bool, decode.NumOps())
+	for _, name := range []string{"shl", "shr", "sar"} {
 		m[decode.MustOp(name)] = true
 	}
 	return m
