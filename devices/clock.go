@@ -3,8 +3,6 @@ package devices
 import (
 	"math/bits"
 	"sync"
-	"sync/atomic"
-	"time"
 )
 
 // A Clock is the machine's time. Devices take all time from it, so a test, or
@@ -43,124 +41,6 @@ func MulDiv(a, b, c uint64) uint64 {
 	}
 	q, _ := bits.Div64(hi, lo, c)
 	return q
-}
-
-// RealClock is a Clock on the host's monotonic time. Pause stops it, as when a
-// user halts the machine. Reading it takes no lock.
-type RealClock struct {
-	// Guard, where set, is put around every timer's function. Set it before
-	// the first NewTimer.
-	Guard func(f func()) func()
-
-	base  atomic.Pointer[clockBase]
-	mu    sync.Mutex
-	armed map[*realTimer]struct{}
-}
-
-type clockBase struct {
-	start  time.Time
-	offset int64 // ns that went by before start
-	paused bool
-}
-
-// NewRealClock returns a running clock at 0.
-func NewRealClock() *RealClock {
-	c := &RealClock{armed: map[*realTimer]struct{}{}}
-	c.base.Store(&clockBase{start: time.Now()})
-	return c
-}
-
-// Now returns ns since the clock was made, less the time it was paused.
-func (c *RealClock) Now() int64 {
-	b := c.base.Load()
-	if b.paused {
-		return b.offset
-	}
-	return b.offset + int64(time.Since(b.start))
-}
-
-// Pause stops time; no timer fires until Resume.
-func (c *RealClock) Pause() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.base.Load().paused {
-		return
-	}
-	c.base.Store(&clockBase{offset: c.Now(), paused: true})
-	for t := range c.armed {
-		t.t.Stop()
-	}
-}
-
-// Resume lets time go on.
-func (c *RealClock) Resume() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	b := c.base.Load()
-	if !b.paused {
-		return
-	}
-	c.base.Store(&clockBase{offset: b.offset, start: time.Now()})
-	for t := range c.armed {
-		t.t.Reset(time.Duration(max(t.at-b.offset, 0)))
-	}
-}
-
-type realTimer struct {
-	c  *RealClock
-	t  *time.Timer
-	at int64
-	f  func()
-}
-
-// NewTimer implements Clock.
-func (c *RealClock) NewTimer(f func()) Timer {
-	if c.Guard != nil {
-		f = c.Guard(f)
-	}
-	rt := &realTimer{c: c, f: f}
-	rt.t = time.AfterFunc(time.Hour, rt.fire)
-	rt.t.Stop()
-	return rt
-}
-
-func (t *realTimer) fire() {
-	c := t.c
-	c.mu.Lock()
-	_, ok := c.armed[t]
-	if !ok || c.base.Load().paused {
-		c.mu.Unlock()
-		return
-	}
-	if early := t.at - c.Now(); early > 0 {
-		t.t.Reset(time.Duration(early))
-		c.mu.Unlock()
-		return
-	}
-	delete(c.armed, t)
-	c.mu.Unlock()
-	t.f()
-}
-
-func (t *realTimer) Set(at int64) {
-	c := t.c
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	t.at = at
-	c.armed[t] = struct{}{}
-	if !c.base.Load().paused {
-		t.t.Reset(time.Duration(max(at-c.Now(), 0)))
-	}
-}
-
-func (t *realTimer) Stop() {
-	c := t.c
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if _, ok := c.armed[t]; ok {
-		delete(c.armed, t)
-		t.t.Stop()
-	}
 }
 
 // ManualClock is a Clock that stands still until it is told to go on. Its

@@ -85,6 +85,10 @@ type CPU struct {
 	Model *x86.Model
 	// TSC returns the machine's time stamp, before this CPU's offset.
 	TSC func() uint64
+	// HostTSC, where set, says how TSC follows from the host's time stamp counter, for
+	// translated code to read it: while that is at host+n, TSC returns guest + n*mult/2^64.
+	// With ok it stays so while the CPU runs. It is asked often, and must be quick.
+	HostTSC func() (host, guest, mult uint64, ok bool)
 	// LocalIO, where set, is this CPU's own view of one page of physical memory,
 	// which others do not see: its local APIC. It returns nil for other pages.
 	LocalIO func(page uint64) mmu.MMIO

@@ -285,6 +285,15 @@ func (a *asm) rorx(d, s int8, n byte) {
 	a.byte(0xc0|byte(d&7)<<3|byte(s&7), n)
 }
 
+// mulx multiplies RDX by m: the upper half of the product to hi, the lower to lo.
+func (a *asm) mulx(hi, lo int8, m mem) {
+	if m.gs {
+		a.byte(0x65)
+	}
+	a.vex3(2, 3, true, 0, hi, lo, m.rexBits(), 0xf6)
+	a.modrmMem(word{}, byte(hi), m)
+}
+
 // sarx shifts s right by the register n into d, with its sign.
 func (a *asm) sarx(d, s, n int8) {
 	a.vex3(2, 2, true, 0, d, n, byte(s)>>3&1, 0xf7)

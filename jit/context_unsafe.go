@@ -81,6 +81,12 @@ type context struct {
 
 	IntWaiting uint32 // 1: an interrupt waits for IF
 	Stale      uint32 // translated code changed the CPL or EFLAGS.AC
+
+	// The guest's time stamp counter by the host's: see tsc.go.
+	TSCDead uint32 // it is not known, or CR4.TSD is set
+	TSCNeg  uint64 // what to add to the host's, for its ticks since
+	TSCBase uint64 // the guest's counter was at this
+	TSCMult uint64 // and its ticks in 2^64 of the host's
 }
 
 const maxGroups = 16
@@ -122,6 +128,10 @@ const (
 	offSpan       = int32(unsafe.Offsetof(context{}.Span))
 	offIntWaiting = int32(unsafe.Offsetof(context{}.IntWaiting))
 	offStale      = int32(unsafe.Offsetof(context{}.Stale))
+	offTSCDead    = int32(unsafe.Offsetof(context{}.TSCDead))
+	offTSCNeg     = int32(unsafe.Offsetof(context{}.TSCNeg))
+	offTSCBase    = int32(unsafe.Offsetof(context{}.TSCBase))
+	offTSCMult    = int32(unsafe.Offsetof(context{}.TSCMult))
 	offState      = int32(unsafe.Offsetof(context{}.State))
 	offMapGen     = int32(unsafe.Offsetof(context{}.MapGen))
 	offPageMask   = int32(unsafe.Offsetof(context{}.PageMask))
@@ -162,6 +172,7 @@ const (
 	stateFMASK        = int32(unsafe.Offsetof(x86.State{}.FMASK))
 	stateKernelGSBase = int32(unsafe.Offsetof(x86.State{}.KernelGSBase))
 	stateXCR0         = int32(unsafe.Offsetof(x86.State{}.XCR0))
+	stateTSCAux       = int32(unsafe.Offsetof(x86.State{}.TSCAux))
 
 	segBase  = int32(unsafe.Offsetof(x86.Segment{}.Base))
 	segLimit = int32(unsafe.Offsetof(x86.Segment{}.Limit))

@@ -13,8 +13,8 @@
 // interrupts are the interpreter's, so there is one piece of code for each.
 //
 //	translate.go  regions: which instructions, their flags, their edges
-//	lower.go      an instruction, by class; string.go, system.go, bitstring.go,
-//	              loopinst.go and x87.go for some classes
+//	lower.go      an instruction, by class; string.go, system.go, tsc.go,
+//	              bitstring.go, loopinst.go and x87.go for some classes
 //	inst.go       writing a guest instruction as host code; asm.go is the encoder
 //	homes.go      which guest register is in which host register
 //	loops.go      jumps that stay in a region

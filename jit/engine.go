@@ -53,6 +53,7 @@ type Engine struct {
 	epoch    uint64 // counts what makes saved address spaces stale
 	stats    Stats
 	rec      *recorder // nil: nobody asked for records
+	readsTSC bool      // there was a region that reads the time stamp counter
 }
 
 // reasonFault is the reason of an exit by a fault; the others are the kinds of
@@ -114,7 +115,7 @@ func New(c *interp.CPU, cfg Config) (*Engine, error) {
 	x.NotIF, x.NotAC, x.Arith = ^uint64(x86.FlagIF), ^uint64(x86.FlagAC), arith
 	x.DescCode0, x.DescData0 = 0x00af9b000000ffff, 0x00cf93000000ffff
 	x.DescCode3, x.DescData3 = 0x00affb000000ffff, 0x00cff3000000ffff
-	x.VecDead, x.AVXDead, x.X87Dead = 1, 1, 1
+	x.VecDead, x.AVXDead, x.X87Dead, x.TSCDead = 1, 1, 1, 1
 	x.X87Tag = x87Tag
 	x.HostMXCSR = 0x1f80
 	x.MapGen = [2]uint64{firstGen, firstGen}
@@ -452,6 +453,9 @@ func (e *Engine) in() {
 	}
 	if c.AVXEnabled() {
 		x.AVXOK = 1
+	}
+	if e.readsTSC {
+		e.tscIn()
 	}
 }
 

@@ -72,6 +72,8 @@ func (t *translator) canSystem(g *ginst) bool {
 		return kernel && t.wide && x.OpSize == 8 && c.EFER&x86.EFERSCE != 0
 	case opIret:
 		return kernel && t.wide && x.OpSize == 8
+	case opRdtsc, opRdtscp:
+		return t.canReadTSC()
 	}
 	return false
 }
@@ -145,6 +147,8 @@ func (t *translator) systemInst(g *ginst) bool {
 		t.sysretInst(g)
 	case opIret:
 		t.iretInst(g)
+	case opRdtsc, opRdtscp:
+		t.rdtscInst(g)
 	}
 	return true
 }

@@ -14,6 +14,7 @@ import (
 	"hotblock/devices"
 	"hotblock/devices/chardev"
 	"hotblock/devices/debugport"
+	"hotblock/internal/hosttsc"
 	"hotblock/interp"
 	"hotblock/jit"
 	"hotblock/mmu"
@@ -182,6 +183,9 @@ func (m *Machine) connectCPU(model *x86.Model) error {
 	c.NumCPUs = uint32(m.cfg.CPUs)
 	c.Log = m.log
 	c.TSC = m.clock.tsc
+	if rc, ok := b.Clock.(*devices.RealClock); ok && hosttsc.Usable() {
+		c.HostTSC = rc.Rate
+	}
 	c.LocalIO = func(page uint64) mmu.MMIO {
 		if base, ok := apic.Window(); ok && base == page {
 			return apic
