@@ -36,12 +36,12 @@ var notInNames = regexp.MustCompile(`[^A-Za-z0-9_.+/,-]`)
 
 func benchWord(s string) string { return notInNames.ReplaceAllString(s, "_") }
 
-// Markers of the part of a Markdown file that Update replaces: one part for the
-// suite, and others for comparisons.
+// markers of the part of a Markdown file that Update replaces: one part for the
+// suite, and one for the strategies and for each setting that is swept.
 func (r *Report) markers() (begin, end string) {
 	name := "hotblock bench"
 	if r.Compare != "" {
-		name += " -" + strings.Fields(r.Compare)[0]
+		name += " -" + r.Compare
 	}
 	return "<!-- " + name + ": begin -->", "<!-- " + name + ": end -->"
 }
