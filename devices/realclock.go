@@ -17,6 +17,10 @@ package devices
 // said to have been reached at lo already. Both make the clock fast, by these tens of
 // ns and by as much in the time between the readings, never slow: so it is nowhere behind
 // what somebody may have just read by the monotonic clock.
+//
+// What the counter does while the host sleeps is not made up for: where it goes on, unlike
+// Linux's monotonic clock, that is time which has passed; a firmware that resets it takes the
+// clock out of its range.
 
 import (
 	"math/bits"
