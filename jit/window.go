@@ -52,10 +52,11 @@ const (
 	windowRun   = 16    // pages that are mapped at once
 
 	windowHeat   = 12    // ticks before a space is promoted
-	windowCold   = -256  // heat of a space that lost its window for good reason
-	windowBusy   = 1500  // faults that are too many: they count half as much at each tick
-	windowRest   = 25    // ticks that its owner has not run before another space may have it
-	windowChecks = 40000 // pages that were compared that are too many: they count half as much at each tick
+	windowCold   = -80   // heat of a space that lost its window for good reason
+	windowBusy   = 100   // faults in a tick that are too many
+	windowRest   = 10    // ticks that its owner has not run before another space may have it
+	windowChecks = 20000 // pages compared in a tick that are too many
+	windowBad    = 30    // how often too many, less the ticks without, before the window is taken away
 	windowTries  = 8     // faults that the interpreter had to deal with before a region does without
 )
 
@@ -73,8 +74,9 @@ type guestWindow struct {
 
 	after   int    // the heat that it takes
 	heat    int    // of the current space
-	faults  int    // lately
-	checked int    // pages compared with the page tables, lately
+	faults  int    // since the last tick
+	checked int    // pages compared with the page tables since then
+	bad     int    // see windowBad
 	rest    int    // ticks since the owner ran
 	owner   uint64 // its tables, or 0
 	large   bool   // some pages are parts of large pages
@@ -254,12 +256,16 @@ func (e *Engine) windowTick() {
 	}
 	w.heat++
 	if w.open {
-		if w.faults > windowBusy || w.checked > windowChecks {
+		if n := max(w.faults/windowBusy, w.checked/windowChecks); n > 0 {
+			w.bad += n
+		} else if w.bad > 0 {
+			w.bad--
+		}
+		if w.bad >= windowBad {
 			e.emptyWindow()
 			w.heat = windowCold
 		}
-		w.faults /= 2
-		w.checked /= 2
+		w.faults, w.checked = 0, 0
 		w.rest = 0
 		return
 	}
@@ -285,7 +291,7 @@ func (e *Engine) windowTick() {
 	}
 	w.owner = e.tables()
 	w.promoted++
-	w.faults, w.checked = 0, 0
+	w.faults, w.checked, w.bad = 0, 0, 0
 	e.openWindow()
 	// Code of this space is to be found anew.
 	e.flushJump(int(interp.TLBUser), true)
