@@ -444,8 +444,10 @@ func (e *Engine) windowFault(r *region) bool {
 	w.faults++
 	w.faulted++
 	h, off, ok := w.host(va)
-	if !w.open || !ok {
+	if !ok {
 		e.leftToInterpreter(r)
+	}
+	if !w.open || !ok {
 		return false
 	}
 	va &^= mmu.PageSize - 1

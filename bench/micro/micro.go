@@ -81,7 +81,7 @@ var All = []Info{
 	{"repstosb", "copy", 300e3, "rep stosb of 16 KiB"},
 	{"repstosq", "copy", 1e6, "rep stosq of 16 KiB"},
 	{"repshort", "copy", 20e6, "rep movsb of 24 bytes"},
-	{"scasb", "copy", 30e3, "repne scasb over 4 KiB"},
+	{"scasb", "copy", 600e3, "repne scasb over 4 KiB"},
 
 	{"getppid", "syscall", 1e6, "the system call getppid"},
 	{"read", "syscall", 700e3, "read of a byte from /dev/zero"},
@@ -101,8 +101,8 @@ var All = []Info{
 	{"execstatic", "proc", 300, "fork, exec of a static program of a few instructions, wait"},
 	{"execdynamic", "proc", 150, "fork, exec of /bin/true with its libraries, wait"},
 
-	{"smc", "smc", 300e3, "a constant in an instruction is changed, and the code called"},
-	{"smcdata", "smc", 3e6, "a store beside code, on its page, and the code called"},
+	{"smc", "smc", 1.2e6, "a constant in an instruction is changed, and the code called"},
+	{"smcdata", "smc", 12e6, "a store beside code, on its page, and the code called"},
 	{"jit", "smc", 50e3, "48 instructions are generated in a buffer and called three times"},
 }
 
