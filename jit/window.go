@@ -21,8 +21,9 @@ package jit
 // back: in between there is no such variant, and code of it is not found. (If some
 // were to run nevertheless, it would fault: a closed window has deltas that lead
 // nowhere.) Whatever drops a page from the TLB unmaps it; where the whole TLB goes,
-// all pages are compared with the page tables, which costs less than faults would. A
-// program that faults more than it works loses the window.
+// all pages are compared with the page tables, which costs less than faults would; where it
+// costs too much, all are unmapped. A program that faults more than it works loses
+// the window.
 //
 // The window has three parts. The high one holds the upper half of the linear addresses of
 // programs, where Linux puts programs, libraries, heaps and stacks; the low one
@@ -52,11 +53,11 @@ const (
 	windowRun   = 16    // pages that are mapped at once
 
 	windowHeat   = 12    // ticks before a space is promoted
-	windowCold   = -80   // heat of a space that lost its window for good reason
+	windowCold   = -40   // heat of a space that lost its window for good reason
 	windowBusy   = 100   // faults in a tick that are too many
 	windowRest   = 10    // ticks that its owner has not run before another space may have it
 	windowChecks = 20000 // pages compared in a tick that are too many
-	windowBad    = 30    // how often too many, less the ticks without, before the window is taken away
+	windowBad    = 45    // how often too many, less the ticks without, before the window is taken away
 	windowTries  = 8     // faults that the interpreter had to deal with before a region does without
 )
 
@@ -264,6 +265,8 @@ func (e *Engine) windowTick() {
 		if w.bad >= windowBad {
 			e.emptyWindow()
 			w.heat = windowCold
+		} else if w.checked > windowChecks {
+			e.dropPages() // those that are in use come back
 		}
 		w.faults, w.checked = 0, 0
 		w.rest = 0
@@ -312,7 +315,13 @@ func (e *Engine) emptyWindow() {
 	}
 	w.serial++
 	w.owner = 0
-	defer e.putMid(noMid)
+	e.dropPages()
+	e.putMid(noMid)
+}
+
+// dropPages unmaps all pages.
+func (e *Engine) dropPages() {
+	w := e.win
 	if len(w.pages) == 0 {
 		return
 	}
