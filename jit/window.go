@@ -82,8 +82,8 @@ type guestWindow struct {
 	owner   uint64 // its tables, or 0
 	large   bool   // some pages are parts of large pages
 
-	without map[blockKey]bool   // blocks that are translated without
-	seen    map[accessKey]uint8 // where accesses were that did not pass their test
+	without map[codeKey]bool  // blocks that are translated without
+	seen    map[codeKey]uint8 // where accesses were that did not pass their test
 
 	mapped, unmapped, promoted, faulted uint64
 }
@@ -102,7 +102,7 @@ type winKey struct {
 type windowed struct{ inlineTLB }
 
 func newWindowed(e *Engine, heat int) windowed {
-	e.win = &guestWindow{after: heat, pages: map[uint64]winPage{}, at: map[winKey][]uint64{}, without: map[blockKey]bool{}, seen: map[accessKey]uint8{}}
+	e.win = &guestWindow{after: heat, pages: map[uint64]winPage{}, at: map[winKey][]uint64{}, without: map[codeKey]bool{}, seen: map[codeKey]uint8{}}
 	e.win.noPages()
 	e.putMid(noMid)
 	e.sh.context.WinAbove, e.sh.context.WinHigh, e.sh.context.WinUpper = ^uint64(1<<lowBits-1), 1<<highBit, ^uint64(1<<32-1)
@@ -115,7 +115,7 @@ func (windowed) sharing(t *translator) sharing {
 		return sharePage
 	}
 	p, ok := t.e.win.partOf(t.va - uint64(r.goff))
-	if !ok || t.e.win.without[blockKey{r.page, r.off}] {
+	if !ok || t.e.win.without[codeKey{r.page, r.off}] {
 		return sharePage
 	}
 	r.windowed, r.part = true, p
@@ -137,7 +137,7 @@ func (e *Engine) misplaced(r *region) bool {
 
 // withoutWindow has a region made anew, without the window.
 func (e *Engine) withoutWindow(r *region) {
-	e.win.without[blockKey{r.page, r.off}] = true
+	e.win.without[codeKey{r.page, r.off}] = true
 	e.kill(r)
 }
 
@@ -554,7 +554,8 @@ func (e *Engine) leftToInterpreter(r *region) {
 	}
 }
 
-type blockKey struct {
+// codeKey is a place in the code.
+type codeKey struct {
 	page *interp.CodePage
 	off  uint32
 }

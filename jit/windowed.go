@@ -132,7 +132,7 @@ func (t *translator) planWindowed(p *accessPlan) {
 func (t *translator) windowOrigin(p *accessPlan) (origin int32, ok bool) {
 	c, r := &t.co, &p.ref
 	index := r.index != noGuest && c.small>>r.index&1 == 0
-	if index && (!t.isTested(r) || t.e.win.seen[accessKey{t.r.page, t.cur.off}]&wideIndex != 0) {
+	if index && (!t.isTested(r) || t.e.win.seen[codeKey{t.r.page, t.cur.off}]&wideIndex != 0) {
 		return c.originOf(p), true
 	}
 	q := *p
@@ -253,7 +253,7 @@ func (t *translator) hoisted() {
 
 // guessPart says for which part of the window an access is to be tested.
 func (t *translator) guessPart(p *accessPlan, origin int32) windowPart {
-	if seen := t.e.win.seen[accessKey{t.r.page, t.cur.off}] &^ wideIndex; seen != 0 {
+	if seen := t.e.win.seen[codeKey{t.r.page, t.cur.off}] &^ wideIndex; seen != 0 {
 		switch seen {
 		case 1 << lowPart:
 			return lowPart
@@ -509,12 +509,6 @@ func (t *translator) testPart(q *accessGroup, va int8, live bool, r *ref) {
 	t.leaveFrom(out, id, siteOutside)
 }
 
-// accessKey is an instruction with an access.
-type accessKey struct {
-	page *interp.CodePage
-	off  uint32
-}
-
 // maxSeen is how many instructions are remembered by the part of their accesses.
 const maxSeen = 1 << 16
 
@@ -546,5 +540,5 @@ func (w *guestWindow) learn(p *interp.CodePage, off uint32, seen uint8) {
 	if len(w.seen) >= maxSeen {
 		clear(w.seen)
 	}
-	w.seen[accessKey{p, off}] |= seen
+	w.seen[codeKey{p, off}] |= seen
 }
