@@ -63,8 +63,8 @@ const (
 
 // guestWindow is what an Engine knows of its window.
 type guestWindow struct {
-	parts  [numParts]*host.Window // or nil
-	failed bool                   // there is none to be had
+	parts  hostWindows
+	failed bool // there is none to be had
 
 	serial uint64             // counts its owners and times it was emptied
 	open   bool               // the current space is its owner
@@ -219,19 +219,22 @@ func (w *guestWindow) make() bool {
 		case err == nil:
 			w.parts[i] = p
 		case i != midPart: // which few need
-			w.free()
+			w.parts.free()
 			return false
 		}
 	}
 	return true
 }
 
+// hostWindows are the host's addresses of the parts, or nil.
+type hostWindows [numParts]*host.Window
+
 // free gives the addresses back.
-func (w *guestWindow) free() {
-	for i, p := range w.parts {
-		if p != nil {
-			p.Close()
-			w.parts[i] = nil
+func (p *hostWindows) free() {
+	for i, w := range p {
+		if w != nil {
+			w.Close()
+			p[i] = nil
 		}
 	}
 }
@@ -242,7 +245,7 @@ func (e *Engine) giveUpWindow() {
 	if w.open {
 		e.closeWindow()
 	}
-	w.free()
+	w.parts.free()
 	w.failed, w.owner = true, 0
 }
 
@@ -266,7 +269,9 @@ func (e *Engine) windowTick() {
 			e.emptyWindow()
 			w.heat = windowCold
 		} else if w.checked > windowChecks {
-			e.dropPages() // those that are in use come back
+			if e.dropPages(); w.failed { // else those that are in use come back
+				e.emptyWindow()
+			}
 		}
 		w.faults, w.checked = 0, 0
 		w.rest = 0
@@ -280,13 +285,7 @@ func (e *Engine) windowTick() {
 			w.failed = true
 			return
 		}
-		runtime.AddCleanup(e.cpu, func(parts [numParts]*host.Window) {
-			for _, p := range parts {
-				if p != nil {
-					p.Close()
-				}
-			}
-		}, w.parts)
+		runtime.AddCleanup(e.cpu, func(p hostWindows) { p.free() }, w.parts)
 	}
 	e.emptyWindow()
 	if _, ok := e.placed(e.cpu.RIP); !ok {
@@ -319,7 +318,8 @@ func (e *Engine) emptyWindow() {
 	e.putMid(noMid)
 }
 
-// dropPages unmaps all pages.
+// dropPages unmaps all pages. Where the host does not, the window must be closed, and stays
+// so.
 func (e *Engine) dropPages() {
 	w := e.win
 	if len(w.pages) == 0 {
@@ -327,7 +327,7 @@ func (e *Engine) dropPages() {
 	}
 	for i, b := range w.bounds {
 		if b.low < b.high && w.parts[i].Unmap(b.low-w.start(windowPart(i)), b.high-b.low) != nil {
-			w.failed = true // it stays closed: there are pages in it
+			w.failed = true // there are pages in it
 		}
 	}
 	w.unmapped += uint64(len(w.pages))
