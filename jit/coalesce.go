@@ -390,10 +390,11 @@ func (t *translator) ungrouped(r ref, size int32, write, live bool) mem {
 	return t.check(r, size, write, live, 0, size, true)
 }
 
-// wholePage is ungrouped for an access that stands for others anywhere in the page.
+// wholePage is ungrouped for an access that stands for others anywhere in the page: a store to
+// a page with code is not looked at by the byte.
 func (t *translator) wholePage(r ref, size int32, write, live bool) mem {
 	t.co.inS2 = -1
-	t.asked = check{r, size, write, live, 0, size, true}
+	t.asked = check{r, size, write, live, 0, size}
 	return t.e.use.memory.check(t, &t.asked)
 }
 
@@ -401,7 +402,7 @@ func (t *translator) wholePage(r ref, size int32, write, live bool) mem {
 // checked starts at before bytes from r (zero or less) and is span bytes long; alone
 // says that no other access relies on it.
 func (t *translator) check(r ref, size int32, write, live bool, before, span int32, alone bool) mem {
-	t.asked = check{r, size, write, live, before, span, false}
+	t.asked = check{r, size, write, live, before, span}
 	if !write {
 		return t.e.use.memory.check(t, &t.asked)
 	}

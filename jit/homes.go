@@ -60,8 +60,7 @@ func (t *translator) assignHomes() {
 		for in := regs & homeless; in != 0; in &= in - 1 {
 			uses[bits.TrailingZeros32(in)] += weight
 		}
-		set, _ := named(&g.x) // XCHG EAX, EAX is NOP, and uses nothing
-		used |= regs | set
+		used |= g.registers()
 		written |= g.e.GPRWritten
 	}
 	victims := used | 1<<x86.RSP
@@ -94,6 +93,12 @@ func (t *translator) assignHomes() {
 	}
 }
 
+// registers is the set of guest registers that the code of an instruction has to do with.
+func (g *ginst) registers() uint32 {
+	set, _ := named(&g.x) // XCHG EAX, EAX is NOP, and uses nothing
+	return g.e.GPRRead | g.e.GPRWritten | addressRegs(&g.x) | set
+}
+
 // cutAtLoop makes the region end behind its first loop, if registers of the loop can have
 // host registers for it that the rest uses. It reports whether it did.
 func (t *translator) cutAtLoop() bool {
@@ -104,8 +109,7 @@ func (t *translator) cutAtLoop() bool {
 	var inLoop, used uint32
 	for i := range n {
 		g := &t.insts[i]
-		set, _ := named(&g.x)
-		regs := g.e.GPRRead | g.e.GPRWritten | addressRegs(&g.x) | set
+		regs := g.registers()
 		used |= regs
 		if i >= t.loopLo {
 			inLoop |= regs

@@ -77,7 +77,6 @@ type check struct {
 	write        bool  // the page must be writable
 	live         bool  // the status flags must not change
 	before, span int32 // the bytes to be checked: from before (zero or less) bytes off ref on, span of them
-	whole        bool  // the access stands for others anywhere in the page
 }
 
 // flagsStrategy says where status flags are kept.

@@ -12,34 +12,32 @@ import (
 	"os"
 	"strings"
 	"sync"
+
+	"hotblock/internal/cpuid"
 )
 
 // Bits of CPUID (SDM volume 2A, table 3-8).
 const (
-	leafMax      = 0x80000000
 	leafFeatures = 0x80000001
 	bitRDTSCP    = 1 << 27 // EDX
 	leafPower    = 0x80000007
 	bitInvariant = 1 << 8 // EDX
 )
 
-// extended is EDX of an extended leaf of CPUID, or 0 where there is no such leaf.
-func extended(leaf uint32) uint32 {
-	if last, _, _, _ := cpuid(leafMax, 0); last < leaf || last>>31 == 0 {
-		return 0
-	}
-	_, _, _, d := cpuid(leaf, 0)
+// edx is EDX of a leaf of CPUID.
+func edx(leaf uint32) uint32 {
+	_, _, _, d := cpuid.Leaf(leaf, 0)
 	return d
 }
 
 // Usable reports whether Read may be taken for a clock on all of the host's
 // processors.
 var Usable = sync.OnceValue(func() bool {
-	return extended(leafPower)&bitInvariant != 0 && clockSource()
+	return edx(leafPower)&bitInvariant != 0 && clockSource()
 })
 
 // HasRDTSCP reports whether the host has the instruction.
-var HasRDTSCP = sync.OnceValue(func() bool { return extended(leafFeatures)&bitRDTSCP != 0 })
+var HasRDTSCP = sync.OnceValue(func() bool { return edx(leafFeatures)&bitRDTSCP != 0 })
 
 // sourceFile is where Linux says what it keeps time by
 // (Documentation/ABI/testing/sysfs-devices-system-clocksource).

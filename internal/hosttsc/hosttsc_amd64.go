@@ -8,11 +8,6 @@ import "runtime"
 //go:noescape
 func Read() uint64
 
-// cpuid executes CPUID with EAX and ECX as given.
-//
-//go:noescape
-func cpuid(leaf, sub uint32) (a, b, c, d uint32)
-
 // clockSource reports whether the system trusts the counter across processors. Only
 // Linux can be asked; others are taken at the processor's word.
 func clockSource() bool { return runtime.GOOS != "linux" || linuxSource() }

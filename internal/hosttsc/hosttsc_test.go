@@ -23,9 +23,3 @@ func TestTrustedSource(t *testing.T) {
 		}
 	}
 }
-
-func TestMissingLeaf(t *testing.T) {
-	if v := extended(0x8fffffff); v != 0 {
-		t.Errorf("a leaf that no processor has gave %#x", v)
-	}
-}

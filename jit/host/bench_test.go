@@ -2,7 +2,11 @@
 
 package host
 
-import "testing"
+import (
+	"testing"
+
+	"hotblock/internal/cpuid"
+)
 
 // BenchmarkEnter is a round trip into generated code that only leaves.
 func BenchmarkEnter(b *testing.B) {
@@ -45,7 +49,7 @@ func BenchmarkSerialize(b *testing.B) {
 func BenchmarkCPUID(b *testing.B) {
 	need(b)
 	for b.Loop() {
-		cpuid(0x80000001, 0)
+		cpuid.Exec(0x80000001, 0)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"unsafe"
 
+	"hotblock/internal/cpuid"
 	"hotblock/internal/sighook"
 
 	"golang.org/x/sys/cpu"
@@ -98,17 +99,13 @@ func init() {
 		ERMS:   cpu.X86.HasERMS,
 	}
 	// SDM volume 2, CPUID: what package cpu does not tell.
-	_, _, c1, _ := cpuid(1, 0)
+	_, _, c1, _ := cpuid.Leaf(1, 0)
 	features.MOVBE = c1>>22&1 != 0
 	features.F16C = features.AVX && c1>>29&1 != 0
-	if top, _, _, _ := cpuid(0, 0); top >= 7 {
-		_, b7, _, _ := cpuid(7, 0)
-		features.SHA = b7>>29&1 != 0
-	}
-	if top, _, _, _ := cpuid(0x80000000, 0); top >= 0x80000001 {
-		_, _, c, _ := cpuid(0x80000001, 0)
-		features.LZCNT = c>>5&1 != 0
-	}
+	_, b7, _, _ := cpuid.Leaf(7, 0)
+	features.SHA = b7>>29&1 != 0
+	_, _, cx, _ := cpuid.Leaf(0x80000001, 0)
+	features.LZCNT = cx>>5&1 != 0
 	if aux, err := unix.Auxv(); err == nil {
 		for _, a := range aux {
 			if a[0] == atHWCAP2 {
@@ -117,9 +114,6 @@ func init() {
 		}
 	}
 }
-
-// cpuid is the instruction of that name.
-func cpuid(leaf, subleaf uint32) (a, b, c, d uint32)
 
 // Available reports whether this host can run generated code: it has BMI2. What
 // else it has is in HostFeatures.
