@@ -324,6 +324,20 @@ func (c *CPU) Direct(va uint64, write, ahead bool) (p DirectPage, ok bool) {
 	return p, p.Write || !write
 }
 
+// MapsProgram reports whether CPL 3 could execute a page of code at linear address va without
+// a page walk that the guest can see.
+func (c *CPU) MapsProgram(va uint64, p *CodePage) bool {
+	look := c.paging
+	look.SetAccessedDirty = false
+	t, _, ok := c.Mem.Walk(&look, va, mmu.User|mmu.Exec)
+	if !ok || !t.Accessed {
+		return false
+	}
+	pa := t.PA & c.physMask
+	r := c.Mem.Find(pa)
+	return r != nil && r.Kind != mmu.IO && p.key == pageKey{r.Blk, (r.Off + pa - r.Base) &^ pageMask}
+}
+
 // InCodeTLB reports whether the current TLB holds the page at va as one with code
 // that may be written.
 func (c *CPU) InCodeTLB(va uint64) bool { return c.tlb.code.has(va) }

@@ -377,7 +377,7 @@ func (t *translator) access(r ref, size int32, write, live bool) mem {
 	}
 	m := mem{base: s1, index: s2, disp: int32(r.disp)}
 	if r.base == ripBase {
-		t.load(s1, gs(offRBase))
+		t.linear(s1, 0)
 	} else {
 		m.base = t.guest(r.base, s1)
 	}

@@ -35,25 +35,27 @@ type Engine struct {
 	used                                         int
 	ready                                        int // up to here the host has pages for the code cache
 
-	sites    siteTable
-	instMaps mapPool
-	noJump   jumpEntry // an entry of a jump cache that leads to no region
-	regions  []*region // by rising address
-	fresh    []region  // where the next ones will be
-	t        translator
-	use      strategies
-	win      *guestWindow                    // or nil
-	filled   [jumpCaches][2][]uint32         // entries of the jump caches that may be valid: of local pages, and of global ones
-	jumpTo   [jumpCaches][jumpEntries]uint32 // entry of the region that an entry led to last
-	mode32   interp.Variant                  // what the jump cache of 32-bit code is for
-	resume   int32                           // where to go on after an exit inside of a region
-	resumeIn *region                         // the region of it
-	maps     [2]mapping
-	lastGen  uint64 // the greatest in use
-	epoch    uint64 // counts what makes saved address spaces stale
-	stats    Stats
-	rec      *recorder // nil: nobody asked for records
-	readsTSC bool      // there was a region that reads the time stamp counter
+	sites     siteTable
+	instMaps  mapPool
+	noJump    jumpEntry // an entry of a jump cache that leads to no region
+	regions   []*region // by rising address
+	fresh     []region  // where the next ones will be
+	t         translator
+	use       strategies
+	win       *guestWindow                    // or nil
+	filled    [jumpCaches][2][]uint32         // entries of the jump caches that may be valid: of local pages, and of global ones
+	jumpTo    [jumpCaches][jumpEntries]uint32 // entry of the region that an entry led to last
+	mode32    interp.Variant                  // what the jump cache of 32-bit code is for
+	resume    int32                           // where to go on after an exit inside of a region
+	resumeIn  *region                         // the region of it
+	maps      [2]mapping
+	lastGen   uint64            // the greatest in use
+	places    map[uint64]*place // by linear address: see placed.go
+	placesGen uint64            // the generation for which they are known to be right
+	epoch     uint64            // counts what makes saved address spaces stale
+	stats     Stats
+	rec       *recorder // nil: nobody asked for records
+	readsTSC  bool      // there was a region that reads the time stamp counter
 }
 
 // reasonFault is the reason of an exit by a fault; the others are the kinds of
@@ -70,6 +72,7 @@ type Stats struct {
 	Exits                                    [numSites + 1]uint64
 	Filled                                   uint64 // misses that a page walk answered
 	Links                                    uint64
+	Moved                                    uint64 // regions, to other linear addresses
 	Splits                                   uint64 // regions translated again without groups of accesses
 	Dropped                                  uint64 // regions, because their code was written
 	Flushes                                  uint64 // of the code cache
@@ -100,7 +103,7 @@ func New(c *interp.CPU, cfg Config) (*Engine, error) {
 	}
 	runtime.AddCleanup(c, func(f *host.Frame) { f.Free() }, frame)
 	runtime.AddCleanup(c, func(a *host.Arena) { a.Close() }, arena)
-	e := &Engine{cpu: c, arena: arena, sh: sharedOf(frame), cfg: cfg}
+	e := &Engine{cpu: c, arena: arena, sh: sharedOf(frame), cfg: cfg, places: map[uint64]*place{}}
 	e.hostHas, e.hostOps = hostFeatures(c.Model)
 	e.hostAVX = host.HostFeatures().AVX
 	x := &e.sh.context
@@ -202,7 +205,7 @@ func (e *Engine) jumpOffset(v interp.Variant) int32 {
 // Translate implements interp.Translator.
 func (e *Engine) Translate(b interp.Block) uint64 {
 	e.setMode32(b.Variant)
-	if r := regionsOf(b.Page).find(b); r != nil {
+	if r := regionsOf(b.Page).find(b); r != nil && !e.misplaced(r) {
 		return r.entry
 	}
 	e.rec.begin()
@@ -265,6 +268,9 @@ func (e *Engine) place(r *region) {
 		}
 		list.add(r)
 	}
+	if r.placed && r.page2 != nil {
+		e.continues(r)
+	}
 	e.stats.Regions++
 	e.stats.Instructions += uint64(e.t.n)
 	e.stats.GuestBytes += uint64(e.t.next - r.off)
@@ -326,14 +332,15 @@ func (e *Engine) kill(r *region) {
 	if r.split != nil {
 		e.kill(r.split)
 	}
+	e.detach(r)
+}
+
+// detach takes back all ways into a region.
+func (e *Engine) detach(r *region) {
 	for _, id := range r.in {
 		// A region that is dead may still be returned to.
-		if s := e.sites.at(id); s.linked == uint32(r.entry) {
-			e.patch(s.retry, s.stub)
-			if s.gen != 0 {
-				e.putGen(s, neverGen)
-			}
-			s.linked = 0
+		if e.sites.at(id).linked == uint32(r.entry) {
+			e.unlink(id)
 		}
 	}
 	for _, j := range r.jumps {
@@ -373,6 +380,7 @@ func (e *Engine) flush() {
 	}
 	e.emptyStack(0)
 	e.emptyStack(1)
+	clear(e.places)
 	if e.win != nil {
 		clear(e.win.without)
 		clear(e.win.seen)
@@ -517,6 +525,8 @@ func (e *Engine) Run(entry uint64) {
 			case siteIndirect:
 				e.fillJump(ip, r)
 				switch s := e.sites.at(uint32(x.Site)); {
+				case s.steady:
+					e.linkSteady(uint32(x.Site), r, ip)
 				case s.gen != 0:
 					e.linkFar(uint32(x.Site), r, x.RBase)
 				case s.back:
@@ -585,8 +595,11 @@ const retryIP = 1 << 63
 func (e *Engine) exit() (ip uint64, interpret bool) {
 	x := &e.sh.context
 	if x.Reason == reasonFault {
+		r, _ := e.instAt(int32(x.FaultRIP - e.arena.Base))
+		if r != nil && r.placed {
+			x.RBase = r.base
+		}
 		if e.inWindow() {
-			r, _ := e.instAt(int32(x.FaultRIP - e.arena.Base))
 			if r != nil && e.windowFault(r) {
 				e.unswap(r)
 				x.EntryFlags = packFlags(x.Flags)
@@ -597,6 +610,9 @@ func (e *Engine) exit() (ip uint64, interpret bool) {
 		return e.faultIP(), true
 	}
 	s := e.sites.at(uint32(x.Site))
+	if o := e.owner(s); o.placed {
+		x.RBase = o.base
+	}
 	v := s.variant
 	ip = x.RBase + uint64(int64(int32(s.goff)))
 	if v&interp.Variant64 == 0 {
@@ -687,17 +703,16 @@ func (e *Engine) region() *region {
 // link makes an edge lead directly to a region.
 func (e *Engine) link(id uint32, r *region) {
 	s := e.sites.at(id)
-	if e.owner(s).dead {
+	o := e.owner(s)
+	if o.dead || o.placed != r.placed {
 		return
 	}
 	target := r.direct
-	if e.owner(s) == r {
+	if o == r {
 		target = r.loop
 	}
 	e.patch(s.retry, target)
-	s.linked = uint32(r.entry)
-	r.in = append(r.in, id)
-	e.stats.Links++
+	e.linked(id, r)
 }
 
 // address computes a reference from the registers in the context.
@@ -784,7 +799,7 @@ func (s *Stats) Counters() Counters {
 func (s *Stats) Fprint(w io.Writer) {
 	fmt.Fprintf(w, "translated %d regions, %d instructions, %d bytes of guest code to %d of host code\n", s.Regions, s.Instructions, s.GuestBytes, s.HostBytes)
 	fmt.Fprintf(w, "translation took %v\n", s.TranslateTime)
-	fmt.Fprintf(w, "window: %d spaces promoted, %d faults, %d pages mapped, %d unmapped\n", s.Promoted, s.WindowFaults, s.Mapped, s.Unmapped)
+	fmt.Fprintf(w, "window: %d spaces promoted, %d faults, %d pages mapped, %d unmapped, %d regions moved\n", s.Promoted, s.WindowFaults, s.Mapped, s.Unmapped, s.Moved)
 	fmt.Fprintf(w, "entered %d times, linked %d edges, split %d regions, dropped %d, flushed the code cache %d times\n", s.Entries, s.Links, s.Splits, s.Dropped, s.Flushes)
 	fmt.Fprintf(w, "left: %d edges, %d for the interpreter, %d TLB misses (%d filled), %d indirect jumps, %d polls, %d faults\n",
 		s.Exits[siteEdge], s.Exits[siteCallout], s.Exits[siteMiss], s.Filled, s.Exits[siteIndirect], s.Exits[sitePoll], s.Exits[reasonFault])

@@ -60,12 +60,12 @@ func (t *translator) newStoreCheck() *storeCheck {
 }
 
 // A coldMark is a state of what is to be written behind the region.
-type coldMark struct{ pos, cold, exits int }
+type coldMark struct{ pos, cold, exits, fixes int }
 
 // mark is where the region's code ends now.
-func (t *translator) mark() coldMark { return coldMark{t.pos(), len(t.cold), len(t.exits)} }
+func (t *translator) mark() coldMark { return coldMark{t.pos(), len(t.cold), len(t.exits), len(t.fixes)} }
 
 // backTo forgets all code since a mark.
 func (t *translator) backTo(m coldMark) {
-	t.b, t.cold, t.exits = t.b[:m.pos], t.cold[:m.cold], t.exits[:m.exits]
+	t.b, t.cold, t.exits, t.fixes = t.b[:m.pos], t.cold[:m.cold], t.exits[:m.exits], t.fixes[:m.fixes]
 }

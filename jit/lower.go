@@ -105,6 +105,7 @@ func (t *translator) refOf(g *ginst) ref {
 	}
 	if r.base == ripBase {
 		r.disp += int64(t.goff) + int64(g.off) + int64(x.Len)
+		t.placedRef(&r)
 	}
 	for i := range x.NArgs {
 		if a := &x.Args[i]; a.Kind == decode.Mem && a.Slot == decode.SlotImm {
@@ -221,7 +222,7 @@ func (t *translator) address(r ref) {
 	}
 	switch {
 	case r.base == ripBase:
-		a.load(s1, gs(offRBase))
+		t.linear(s1, 0)
 		lea(s1, based(s1, int32(r.disp)))
 	case r.base == noGuest && r.index == noGuest:
 		d := r.disp
@@ -288,8 +289,7 @@ func (t *translator) leaInst(g *ginst) bool {
 		return true
 	}
 	if h := t.home[d]; h != noReg && r.base == ripBase && r.bits == 64 && x.OpSize == 8 {
-		t.load(h, gs(offRBase))
-		t.lea(h, based(h, int32(r.disp)))
+		t.linear(h, int32(r.disp))
 		return true
 	}
 	t.address(r)
@@ -444,7 +444,11 @@ func (t *translator) branch(g *ginst) bool {
 		t.exit(target)
 	case x.Op == opJmp:
 		t.target(g, live)
-		t.indirect(0)
+		if t.isSteady(g) {
+			t.steady(0)
+		} else {
+			t.indirect(0)
+		}
 	case rel: // CALL
 		target := next + uint32(x.Imm)
 		if t.isBack(target) {
@@ -458,7 +462,7 @@ func (t *translator) branch(g *ginst) bool {
 		t.store(gs(offTmp), s1)
 		m := t.access(t.stackRef(-w), w, true, live)
 		t.pushReturn(m, next)
-		t.e.use.ret.call(t, callTarget{indirect: true}, next)
+		t.e.use.ret.call(t, callTarget{indirect: true, steady: t.isSteady(g)}, next)
 	}
 	return true
 }
@@ -466,8 +470,7 @@ func (t *translator) branch(g *ginst) bool {
 // pushReturn stores the linear address of a guest offset to m, the slot below
 // RSP, and moves RSP there. The address stays in s0.
 func (t *translator) pushReturn(m mem, goff uint32) {
-	t.load(s0, gs(offRBase))
-	t.leaRIP(s0, s0, int32(goff))
+	t.linear(s0, int32(goff))
 	t.storeWord(m, s0)
 	t.moveSP(-t.word())
 }

@@ -42,6 +42,9 @@ func (t *translator) crossing(b interp.Block, off uint32, mode decode.Mode, x *d
 
 // guard writes the check that the next page is where it was.
 func (t *translator) guard(g *ginst) {
+	if t.r.placed {
+		return // it is known to be: continues
+	}
 	if t.v&interp.VariantLarge != 0 {
 		return // the same page of the guest, and so the next page of memory
 	}
@@ -103,9 +106,7 @@ func (e *Engine) linkFar(id uint32, r *region, rbase uint64) {
 	e.relied(e.cpu.RIP, r.variant)
 	if s.linked != uint32(r.entry) {
 		e.patch(s.retry, r.direct)
-		s.linked = uint32(r.entry)
-		r.in = append(r.in, id)
-		e.stats.Links++
+		e.linked(id, r)
 	}
 }
 
@@ -165,7 +166,7 @@ func (e *Engine) newMap(kind int) {
 	if e.lastGen += firstGen; e.lastGen == 0 {
 		// The numbers are used up: none must be met again.
 		for i := range e.sites.n {
-			if s := e.sites.at(i); s.gen != 0 && !e.owner(s).dead {
+			if s := e.sites.at(i); s.gen != 0 && !s.steady && !e.owner(s).dead {
 				e.putGen(s, neverGen)
 			}
 		}
@@ -175,6 +176,7 @@ func (e *Engine) newMap(kind int) {
 		e.lastGen += firstGen
 	}
 	e.sh.MapGen[kind] = e.lastGen
+	e.checkPlaces()
 }
 
 // FlushTLB implements interp.Translator.
@@ -255,6 +257,7 @@ func (e *Engine) EnterSpace(saved any) {
 	}
 	e.maps[0] = s.m
 	e.sh.MapGen[0] = s.gen
+	e.checkPlaces()
 	for _, j := range s.jumps {
 		r := e.regions[j.region-1]
 		if r.dead {

@@ -81,8 +81,10 @@ func (p pairedReturn) call(t *translator, to callTarget, next uint32) {
 		p.indirectReturn.call(t, to, next)
 		return
 	}
-	t.byte(0x48, 0xf7, 0xd1) // not s0
-	t.byte(0x51)             // push s0
+	if !t.r.placed {
+		t.byte(0x48, 0xf7, 0xd1) // not s0
+		t.byte(0x51)             // push s0
+	}
 	if to.indirect {
 		t.load(s1, gs(offTmp))
 	}
@@ -94,17 +96,28 @@ func (p pairedReturn) call(t *translator, to callTarget, next uint32) {
 	at := t.pos() - 4
 	if to.indirect {
 		w := int8(t.word())
-		t.aside(at, func() { t.indirect(w) })
+		t.aside(at, func() {
+			if to.steady {
+				t.steady(w)
+			} else {
+				t.indirect(w)
+			}
+		})
 	} else {
 		t.edge(at, to.goff)
 	}
 	t.outside(func() {
-		t.byte(0x59) // pop s0
-		t.lea(s0, mem{base: s0, index: s1, disp: 1})
+		if t.r.placed {
+			t.minusLinear(s0, next)
+			t.lea(s0, mem{base: s0, index: s1})
+		} else {
+			t.byte(0x59) // pop s0
+			t.lea(s0, mem{base: s0, index: s1, disp: 1})
+		}
 		here := t.jrcxz()
 		t.byte(0x41, 0xff, 0xe2) // jmp s2
 		t.here(here)
-		if next >= t.granule() {
+		if next >= t.granule() && !t.r.placed {
 			t.indirect(0) // what lies there depends on more than where this page is
 			return
 		}
@@ -132,13 +145,11 @@ func (t *translator) aside(at int, f func()) {
 // linkBack makes the way back from a call lead directly to a region.
 func (e *Engine) linkBack(id uint32, r *region) {
 	s := e.sites.at(id)
-	if o := e.owner(s); o.dead || s.variant != r.variant || o.page != r.page {
+	if o := e.owner(s); o.dead || s.variant != r.variant || o.page != r.page && !o.placed {
 		return
 	}
 	e.patch(s.retry, r.indirect)
-	s.linked = uint32(r.entry)
-	r.in = append(r.in, id)
-	e.stats.Links++
+	e.linked(id, r)
 }
 
 // switchStack changes to the stack of code of another kind. It changes s0.

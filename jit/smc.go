@@ -258,7 +258,7 @@ func (t *translator) varying(g *ginst) bool {
 	case 0xe8, 0xe9: // CALL, JMP
 		next := t.goff + g.off + uint32(x.Len)
 		t.loadImm(g)
-		t.load(s1, gs(offRBase))
+		t.linear(s1, 0)
 		t.leaWord(s1, mem{base: s1, index: s0, disp: int32(next)})
 		if x.Opcode == 0xe9 {
 			t.indirect(0)

@@ -204,5 +204,9 @@ func (indirectReturn) call(t *translator, to callTarget, next uint32) {
 		return
 	}
 	t.load(s1, gs(offTmp))
-	t.indirect(int8(t.word()))
+	if to.steady {
+		t.steady(int8(t.word()))
+	} else {
+		t.indirect(int8(t.word()))
+	}
 }

@@ -111,6 +111,7 @@ type returnStrategy interface {
 // the context.
 type callTarget struct {
 	indirect bool
+	steady   bool // see placed.go
 	goff     uint32
 }
 

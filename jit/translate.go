@@ -66,7 +66,8 @@ type site struct {
 	goff    uint32 // guest offset in the granule: of the instruction; of an edge, of the target
 	retry   int32  // miss: host offset of the check; edge: of the displacement to patch, or -1
 	stub    int32  // edge: host offset of the stub; outside: offset of the access in the page
-	gen     int32  // host offset of a generation to compare MapGen with, or 0
+	gen     int32  // host offset of a generation to compare MapGen with, or 0; steady: of the target's negative
+	steady  bool   // indirect: see placed.go
 	linked  uint32 // entry of the region that an edge leads to, or 0
 	ref     ref
 }
@@ -81,6 +82,8 @@ type region struct {
 	x87      bool
 	windowed bool       // it has accesses by the window, and must lie in
 	part     windowPart // this part of it
+	placed   bool       // it is for one linear address: see placed.go
+	far      bool       // it is among the targets of its place
 	bad      uint8      // faults in the window that the interpreter had to deal with
 	off      uint32     // in the page, of its first instruction
 	goff     uint32     // of the same in the granule
@@ -90,6 +93,7 @@ type region struct {
 	direct   int32    // and of that for edges
 	loop     int32    // and of that for its own edges, behind the prologues
 	entry    uint64   // what the interpreter knows it by
+	base     uint64   // placed: the linear address of its granule
 	jumps    []uint32 // entries of jump caches that may lead to it: cache<<16 | index
 	in       []uint32 // edges that may be linked to it
 	page     *interp.CodePage
@@ -104,7 +108,10 @@ type region struct {
 	swaps    []swap        // registers that are elsewhere in it: see homes.go
 	resume   int32         // host offset of what brings them there and goes on at Resume
 	split    *region       // the same without groups of accesses
-	record   *Record       // or nil: see profile.go
+	fixes    []int32       // placed: where linear addresses are in its code, or, as negatives, negatives of some
+
+	firstSite, endSite uint32  // placed: its sites
+	record             *Record // or nil: see profile.go
 }
 
 // instMap says where an instruction's code is.
@@ -183,6 +190,7 @@ type translator struct {
 	exits          []exitPart
 	stores         []*storeCheck // the first stored are of this region
 	stored         int
+	fixes          []int32
 	cut            int // how many instructions the region has if it ends where it was to end
 }
 
@@ -203,6 +211,9 @@ func (e *Engine) begin(b interp.Block) *translator {
 // its code not yet in the code cache; nil where the block's first instruction is not to be translated.
 func (e *Engine) translateDirect(b interp.Block, split bool) *region {
 	t := e.begin(b)
+	if b.Variant&interp.VariantWindow != 0 {
+		t.r.placed, t.r.base, t.r.firstSite = true, b.VA-uint64(t.r.goff), e.sites.n
+	}
 	if !t.collect(b) {
 		return nil
 	}
@@ -319,8 +330,10 @@ func (t *translator) emit() bool {
 	r := t.r
 	r.endLive = arith
 	r.indirect = r.host
-	t.lea(s1, based(s1, -int32(r.goff)))
-	t.store(gs(offRBase), s1)
+	if !r.placed {
+		t.lea(s1, based(s1, -int32(r.goff)))
+		t.store(gs(offRBase), s1)
+	}
 	r.direct = r.host + int32(t.pos())
 	t.swapped = false
 	t.held = nothingHeld
@@ -390,6 +403,10 @@ func (t *translator) finish() {
 		t.jmpMem(gs(offResume))
 	}
 	t.writeCold()
+	if r.placed {
+		r.fixes = append([]int32(nil), t.fixes...)
+		r.endSite = t.e.sites.n
+	}
 	r.size = t.next - r.off
 	for i := range t.n {
 		if g := &t.insts[i]; g.varies {
@@ -479,7 +496,7 @@ func (t *translator) outside(f func()) {
 // edge makes the displacement at at, where the region's swaps have been undone, an
 // edge to a guest offset in the granule.
 func (t *translator) edge(at int, goff uint32) {
-	if goff >= t.granule() {
+	if goff >= t.granule() && !t.r.placed {
 		// Out of the granule: what lies there depends on where the code is mapped.
 		cur, v := t.cur, t.v
 		t.cold = append(t.cold, func() {

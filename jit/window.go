@@ -122,19 +122,6 @@ func (windowed) sharing(t *translator) sharing {
 	return shareWindow
 }
 
-// misplaced reports whether a region must not run where the CPU is about to enter it. It
-// dies then, to be made without a window.
-func (e *Engine) misplaced(r *region) bool {
-	if !r.windowed {
-		return false
-	}
-	if p, ok := e.win.partOf(e.cpu.RIP - uint64(r.goff)); ok && p == r.part {
-		return false
-	}
-	e.withoutWindow(r)
-	return true
-}
-
 // withoutWindow has a region made anew, without the window.
 func (e *Engine) withoutWindow(r *region) {
 	e.win.without[codeKey{r.page, r.off}] = true

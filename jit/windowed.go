@@ -330,7 +330,7 @@ func (t *translator) windowedAccess(p *accessPlan, live bool) mem {
 	default:
 		if r.base == ripBase {
 			if !t.holds(s1, ripBase) {
-				t.load(s1, gs(offRBase))
+				t.linear(s1, 0)
 				t.hold(s1, ripBase)
 			}
 		} else {

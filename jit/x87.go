@@ -112,7 +112,7 @@ func (t *translator) x87Prologue() {
 	t.callout(t.r.goff)
 	t.here(ok)
 	t.here(loaded)
-	t.load(s0, gs(offRBase))
+	t.linear(s0, 0)
 	t.store(gs(offX87Base), s0)
 }
 
