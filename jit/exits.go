@@ -63,7 +63,9 @@ func (t *translator) newStoreCheck() *storeCheck {
 type coldMark struct{ pos, cold, exits, fixes int }
 
 // mark is where the region's code ends now.
-func (t *translator) mark() coldMark { return coldMark{t.pos(), len(t.cold), len(t.exits), len(t.fixes)} }
+func (t *translator) mark() coldMark {
+	return coldMark{t.pos(), len(t.cold), len(t.exits), len(t.fixes)}
+}
 
 // backTo forgets all code since a mark.
 func (t *translator) backTo(m coldMark) {

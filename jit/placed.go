@@ -24,6 +24,7 @@ import (
 
 	"hotblock/interp"
 	"hotblock/jit/host"
+	"hotblock/x86"
 	"hotblock/x86/decode"
 )
 
@@ -77,7 +78,7 @@ func (t *translator) placedRef(r *ref) {
 // the same each time.
 func (t *translator) isSteady(g *ginst) bool {
 	x := &g.x
-	return t.r.placed && x.Args[0].Kind == decode.Mem && x.Seg == 0 && (x.Base == ripBase || x.Base == noGuest) && x.Index == noGuest
+	return t.r.placed && x.Args[0].Kind == decode.Mem && x.Seg < x86.FS && (x.Base == ripBase || x.Base == noGuest) && x.Index == noGuest
 }
 
 // Where things are in what steady writes: from the constant, and from the stub.
