@@ -51,7 +51,14 @@ func gsx(index int8, off int32) mem {
 
 func based(base int8, disp int32) mem { return mem{base: base, index: noReg, disp: disp} }
 
-type asm struct{ b []byte }
+type asm struct {
+	b []byte
+
+	// What is written from position coldAt on, if that is not zero, will be gap bytes
+	// further away from the rest.
+	coldAt int
+	gap    int32
+}
 
 func (a *asm) pos() int              { return len(a.b) }
 func (a *asm) byte(v ...byte)        { a.b = append(a.b, v...) }
@@ -59,9 +66,17 @@ func (a *asm) imm32(v int32)         { a.b = binary.LittleEndian.AppendUint32(a.
 func (a *asm) imm64(v uint64)        { a.b = binary.LittleEndian.AppendUint64(a.b, v) }
 func (a *asm) put32(at int, v int32) { binary.LittleEndian.PutUint32(a.b[at:], uint32(v)) }
 
+// where is where a position will be, from position 0.
+func (a *asm) where(pos int) int32 {
+	if a.coldAt != 0 && pos >= a.coldAt {
+		return int32(pos) + a.gap
+	}
+	return int32(pos)
+}
+
 // patchRel32 makes the 32-bit displacement that ends at position at+4 lead to
 // position to.
-func (a *asm) patchRel32(at, to int) { a.put32(at, int32(to-at-4)) }
+func (a *asm) patchRel32(at, to int) { a.put32(at, a.where(to)-a.where(at)-4) }
 
 // rexBits are the REX bits that a memory operand needs.
 func (m mem) rexBits() (r byte) {

@@ -419,7 +419,7 @@ func (t *translator) check(r ref, size int32, write, live bool, before, span int
 
 // missSite makes the site of a check that starts here, at low.
 func (t *translator) missSite(c *check, low ref) uint32 {
-	return t.newSite(site{kind: siteMiss, write: c.write, size: int16(c.span), grouped: c.span != c.size, goff: t.goff + t.cur.off, retry: t.r.host + int32(t.pos()), ref: low})
+	return t.newSite(site{kind: siteMiss, write: c.write, size: int16(c.span), grouped: c.span != c.size, goff: t.goff + t.cur.off, retry: t.hostAt(t.pos()), ref: low})
 }
 
 // simpleRef reports whether a reference is a base register and a displacement, which

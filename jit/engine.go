@@ -31,9 +31,7 @@ type Engine struct {
 	fault, afterFault, loadVec, loadX87, nowhere int32
 	stubs                                        [numSites]int32
 	storeStubs                                   [3]int32 // by TLB: see smc.go
-	firstRegion                                  int
-	used                                         int
-	ready                                        int // up to here the host has pages for the code cache
+	hot, cold                                    codeArea
 
 	sites     siteTable
 	instMaps  mapPool
@@ -215,9 +213,9 @@ func (e *Engine) Translate(b interp.Block) uint64 {
 	if r == nil {
 		return 0
 	}
-	if e.used+len(e.t.b) > len(e.arena.Write) {
+	if !e.fits() {
 		e.flush()
-		if r = e.use.backend.translate(e, b, false); r == nil || e.used+len(e.t.b) > len(e.arena.Write) {
+		if r = e.use.backend.translate(e, b, false); r == nil || !e.fits() {
 			return 0
 		}
 	}
@@ -231,7 +229,7 @@ func (e *Engine) Translate(b interp.Block) uint64 {
 func (e *Engine) makeSplit(r *region) *region {
 	e.rec.begin()
 	s := e.use.backend.translate(e, interp.Block{Page: r.page, Off: uint64(r.off), VA: e.sh.RBase + uint64(r.goff), Variant: r.variant}, true)
-	if s == nil || e.used+len(e.t.b) > len(e.arena.Write) {
+	if s == nil || !e.fits() {
 		return nil
 	}
 	e.place(s)
@@ -239,19 +237,48 @@ func (e *Engine) makeSplit(r *region) *region {
 	return s
 }
 
+// A codeArea is a part of the code cache: the regions' code, or what is out of its way.
+type codeArea struct {
+	first, used, end int
+	ready            int // up to here the host has pages for it
+}
+
+// divide makes the areas of what is behind the stubs.
+func (e *Engine) divide(first int) {
+	mid := first + (len(e.arena.Write)-first)/100*hotPercent&^63
+	e.hot = codeArea{first: first, used: first, end: mid}
+	e.cold = codeArea{first: mid, used: mid, end: len(e.arena.Write)}
+}
+
+// hotPercent is the part of the code cache that is for code that is not out of the way.
+const hotPercent = 50
+
 // populateStep is for how many bytes of the code cache the host is to find pages at once.
 const populateStep = 256 << 10
 
+// fits reports whether there is room for what was just translated.
+func (e *Engine) fits() bool {
+	n := e.t.coldAt
+	return e.hot.used+n <= e.hot.end && e.cold.used+len(e.t.b)-n <= e.cold.end
+}
+
+// put adds code to an area, and returns where it ends.
+func (a *codeArea) put(m *host.Arena, b []byte) int32 {
+	if end := a.used + len(b); end > a.ready {
+		to := min(end+populateStep, a.end)
+		m.Populate(max(a.ready, a.first), to)
+		a.ready = to
+	}
+	a.used += copy(m.Write[a.used:], b)
+	return int32(a.used)
+}
+
 // place puts the region that was just translated into the code cache.
 func (e *Engine) place(r *region) {
-	if end := e.used + len(e.t.b); end > e.ready {
-		to := min(end+populateStep, len(e.arena.Write))
-		e.arena.Populate(e.ready, to)
-		e.ready = to
-	}
-	n := copy(e.arena.Write[e.used:], e.t.b)
-	e.used += (n + 15) &^ 15
-	r.end = r.host + int32(n)
+	n := len(e.t.b)
+	r.end = e.hot.put(e.arena, e.t.b[:e.t.coldAt])
+	e.hot.used = (e.hot.used + 15) &^ 15
+	r.coldEnd = e.cold.put(e.arena, e.t.b[e.t.coldAt:])
 	if e.cfg.Dump != nil {
 		fmt.Fprint(e.cfg.Dump, e.listing(r, e.t.va))
 	}
@@ -386,13 +413,13 @@ func (e *Engine) flush() {
 		clear(e.win.seen)
 	}
 	e.epoch++
-	e.used = e.firstRegion
+	e.hot.used, e.cold.used = e.hot.first, e.cold.first
 	e.stats.Flushes++
 }
 
 // patch makes the displacement at an offset in the arena lead to another.
 func (e *Engine) patch(at, to int32) {
-	b := asm{e.arena.Write}
+	b := asm{b: e.arena.Write}
 	b.put32(int(at), to-at-4)
 }
 

@@ -1,6 +1,7 @@
 package jit
 
-// Code out of the way of a region's instructions, behind them.
+// Code out of the way of a region's instructions: in another part of the code cache, so that
+// what runs often lies close together.
 //
 // What leaves the region at a site, most of it, is a line of a list (exitPart); it is
 // written when all else has been. What does more is a function in translator.cold.
@@ -28,6 +29,11 @@ func (t *translator) miss(at int, id uint32) {
 
 // writeCold writes all of it.
 func (t *translator) writeCold() {
+	for i := 0; i < len(t.warm); i++ {
+		t.warm[i]()
+	}
+	t.coldAt = t.pos()
+	t.gap = t.r.cold - t.r.host - int32(t.pos())
 	for i := 0; i < len(t.cold); i++ {
 		t.cold[i]()
 	}
@@ -37,16 +43,26 @@ func (t *translator) writeCold() {
 		t.patchRel32(int(p.at), t.pos())
 		switch p.kind {
 		case siteEdge:
-			t.e.sites.at(p.id).stub = t.r.host + int32(t.pos())
+			t.e.sites.at(p.id).stub = t.hostAt(t.pos())
 			t.swapped = false
 		case siteMiss:
-			t.e.sites.at(p.id).stub = t.r.host + int32(t.pos())
+			t.e.sites.at(p.id).stub = t.hostAt(t.pos())
 			if p.store != nil {
 				t.storeToCode(p.store)
 			}
 		}
 		t.leave(p.id, p.kind)
 		t.swapped = swapped
+	}
+}
+
+// behind has code written behind the region's instructions: what is not rare, but not on
+// the straight way.
+func (t *translator) behind(f func()) {
+	if t.coldAt != 0 {
+		t.cold = append(t.cold, f)
+	} else {
+		t.warm = append(t.warm, f)
 	}
 }
 
@@ -60,14 +76,15 @@ func (t *translator) newStoreCheck() *storeCheck {
 }
 
 // A coldMark is a state of what is to be written behind the region.
-type coldMark struct{ pos, cold, exits, fixes int }
+type coldMark struct{ pos, warm, cold, exits, fixes int }
 
 // mark is where the region's code ends now.
 func (t *translator) mark() coldMark {
-	return coldMark{t.pos(), len(t.cold), len(t.exits), len(t.fixes)}
+	return coldMark{t.pos(), len(t.warm), len(t.cold), len(t.exits), len(t.fixes)}
 }
 
 // backTo forgets all code since a mark.
 func (t *translator) backTo(m coldMark) {
+	t.coldAt, t.warm = 0, t.warm[:m.warm]
 	t.b, t.cold, t.exits, t.fixes = t.b[:m.pos], t.cold[:m.cold], t.exits[:m.exits], t.fixes[:m.fixes]
 }

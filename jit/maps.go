@@ -49,7 +49,7 @@ func (t *translator) guard(g *ginst) {
 		return // the same page of the guest, and so the next page of memory
 	}
 	t.co.inS2 = -1
-	id := t.newSite(site{kind: siteCross, goff: t.goff + g.off, retry: t.r.host + int32(t.pos())})
+	id := t.newSite(site{kind: siteCross, goff: t.goff + g.off, retry: t.hostAt(t.pos())})
 	gen, same := t.sameMap()
 	t.e.sites.at(id).gen = gen
 	t.leaveFrom(t.jmp(), id, siteCross)
@@ -64,7 +64,7 @@ func (t *translator) sameMap() (gen int32, same int) {
 	t.load(s1, gs(offRBase))
 	t.lea(s0, mem{base: s0, index: s1})
 	t.byte(0x49, 0xb8|byte(s2&7)) // mov s2, imm64
-	gen = t.r.host + int32(t.pos())
+	gen = t.hostAt(t.pos())
 	t.imm64(neverGen)
 	t.lea(s0, mem{base: s0, index: s2})
 	return gen, t.jrcxz()
@@ -92,7 +92,7 @@ func (t *translator) farEdge(goff uint32) {
 	at := t.jmp()
 	t.patchRel32(at, miss)
 	s := t.e.sites.at(id)
-	s.gen, s.retry, s.stub = gen, t.r.host+int32(at), t.r.host+int32(miss)
+	s.gen, s.retry, s.stub = gen, t.hostAt(at), t.hostAt(miss)
 }
 
 // linkFar makes a far edge lead directly to a region for as long as the mapping

@@ -62,7 +62,7 @@ func (t *translator) placedConstant(d int8, v uint64, sign int32) {
 		return
 	}
 	t.byte(0x48|byte(d)>>3&1, 0xb8|byte(d&7)) // mov
-	t.fixes = append(t.fixes, sign*int32(t.pos()))
+	t.fixes = append(t.fixes, sign*t.hostAt(t.pos()))
 	t.imm64(v)
 }
 
@@ -108,11 +108,11 @@ func (t *translator) steady(undo int8) {
 		panic("jit: steady jump")
 	}
 	s := t.e.sites.at(id)
-	s.gen, s.retry = t.r.host+int32(gen), t.r.host+int32(hit)
+	s.gen, s.retry = t.hostAt(gen), t.hostAt(hit)
 	t.aside(hit, func() {
 		at := t.pos()
 		t.patchRel32(miss, at)
-		t.e.sites.at(id).stub = t.r.host + int32(at)
+		t.e.sites.at(id).stub = t.hostAt(at)
 		t.leave(id, siteIndirect)
 		t.load32(s0, gs(host.OffPending))
 		ok := t.jrcxz()
@@ -297,7 +297,7 @@ func (e *Engine) move(r *region, base uint64) bool {
 		if at < 0 {
 			at, d = -at, -d
 		}
-		b := e.arena.Write[r.host+at:]
+		b := e.arena.Write[at:]
 		binary.LittleEndian.PutUint64(b, binary.LittleEndian.Uint64(b)+d)
 	}
 	r.base = base

@@ -108,7 +108,7 @@ func (c *recorder) placed(r *region, va uint64, instructions int, guestBytes uin
 	}
 	n.Translations++
 	n.Time += time.Since(c.began)
-	n.Instructions, n.GuestBytes, n.HostBytes = uint64(instructions), uint64(guestBytes), uint64(r.end-r.host)
+	n.Instructions, n.GuestBytes, n.HostBytes = uint64(instructions), uint64(guestBytes), uint64(r.end-r.host+r.coldEnd-r.cold)
 	n.last, n.va = r, va
 	r.record = n
 }
@@ -182,15 +182,13 @@ func (e *Engine) FprintHot(w io.Writer, n int, name func(*Record) string) {
 // on the right what it became.
 func (e *Engine) sideBySide(w io.Writer, r *region, va uint64) {
 	wide := r.variant&interp.Variant64 != 0
-	code := e.arena.Write[r.host:r.end]
+	code := e.arena.Write
 	page := r.page.Bytes()
 	base := va - uint64(r.goff)
-	hostVA := uint64(e.arena.Base) + uint64(r.host)
 	row := func(left string, from, to int32) {
-		from, to = min(max(from, 0), int32(len(code))), min(to, int32(len(code)))
 		var right []string
 		if from < to {
-			right = texts(code[from:to], hostVA+uint64(from), true)
+			right = texts(code[from:to], uint64(e.arena.Base)+uint64(from), true)
 		}
 		for i := 0; i == 0 || i < len(right); i++ {
 			text := ""
@@ -205,12 +203,12 @@ func (e *Engine) sideBySide(w io.Writer, r *region, va uint64) {
 	if len(r.insts) == 0 {
 		return
 	}
-	row("", 0, r.insts[0].host)
+	row("", r.host, r.host+r.insts[0].host)
 	for i := range r.insts {
 		m := &r.insts[i]
-		next, end := int32(len(code)), r.off+r.size
+		next, end := r.end, r.off+r.size
 		if i+1 < len(r.insts) {
-			next = r.insts[i+1].host
+			next = r.host + r.insts[i+1].host
 			end = r.off + uint32(r.insts[i+1].off)
 		}
 		off := r.off + uint32(m.off)
@@ -220,8 +218,9 @@ func (e *Engine) sideBySide(w io.Writer, r *region, va uint64) {
 				left = t[0]
 			}
 		}
-		row(left, m.host, next)
+		row(left, r.host+m.host, next)
 	}
+	row("out of the way:", r.cold, r.coldEnd)
 }
 
 // texts disassembles code at address va, an instruction a string.

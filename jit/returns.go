@@ -96,12 +96,17 @@ func (p pairedReturn) call(t *translator, to callTarget, next uint32) {
 	at := t.pos() - 4
 	if to.indirect {
 		w := int8(t.word())
-		t.aside(at, func() {
-			if to.steady {
-				t.steady(w)
-			} else {
-				t.indirect(w)
-			}
+		cur, v := t.cur, t.v
+		t.behind(func() {
+			t.patchRel32(at, t.pos())
+			t.cur, t.v = cur, v
+			t.outside(func() {
+				if to.steady {
+					t.steady(w)
+				} else {
+					t.indirect(w)
+				}
+			})
 		})
 	} else {
 		t.edge(at, to.goff)
@@ -123,9 +128,9 @@ func (p pairedReturn) call(t *translator, to callTarget, next uint32) {
 		}
 		id := t.newSite(site{kind: siteIndirect, goff: next, back: true})
 		at := t.jmp()
-		t.e.sites.at(id).retry = t.r.host + int32(at)
+		t.e.sites.at(id).retry = t.hostAt(at)
 		t.aside(at, func() {
-			t.e.sites.at(id).stub = t.r.host + int32(t.pos())
+			t.e.sites.at(id).stub = t.hostAt(t.pos())
 			t.leave(id, siteIndirect)
 		})
 	})

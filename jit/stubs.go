@@ -22,8 +22,7 @@ func (e *Engine) makeStubs() error {
 	}
 	n := copy(e.arena.Write, a.assemble())
 	n = e.makeStoreStubs(n)
-	e.used = (n + 63) &^ 63
-	e.firstRegion = e.used
+	e.divide((n + 63) &^ 63)
 	return nil
 }
 

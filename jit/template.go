@@ -434,7 +434,7 @@ func (s *templates) translate(e *Engine, b interp.Block, _ bool) *region {
 	r.indirect = r.host
 	t.lea(s1, based(s1, -int32(r.goff)))
 	t.store(gs(offRBase), s1)
-	r.direct = r.host + int32(t.pos())
+	r.direct = t.hostAt(t.pos())
 	r.loop = r.direct
 	for i := range t.n {
 		g := &t.insts[i]

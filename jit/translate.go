@@ -87,7 +87,9 @@ type region struct {
 	bad      uint8      // faults in the window that the interpreter had to deal with
 	off      uint32     // in the page, of its first instruction
 	goff     uint32     // of the same in the granule
-	host     int32      // start in the arena
+	cold     int32      // what is out of the way of it, in the arena
+	coldEnd  int32
+	host     int32 // start in the arena
 	end      int32
 	indirect int32    // host offset of the entry with the linear address in s1
 	direct   int32    // and of that for edges
@@ -168,10 +170,11 @@ type translator struct {
 	goff  uint32         // of the page in the granule
 	insts []ginst
 	n     int
-	cur   *ginst // the instruction being translated
-	next  uint32 // offset in the page behind the last instruction
-	ends  bool   // control does not go on there
-	cold  []func()
+	cur   *ginst   // the instruction being translated
+	next  uint32   // offset in the page behind the last instruction
+	ends  bool     // control does not go on there
+	cold  []func() // what is out of the way: see exits.go
+	warm  []func() // and behind the instructions
 	co    coalescer
 	home  [16]int8 // host register of each guest register in the region, or noReg
 	held  scratchHeld
@@ -202,7 +205,7 @@ func (e *Engine) begin(b interp.Block) *translator {
 	t.e, t.v, t.va = e, b.Variant, b.VA
 	t.wide = b.Variant&interp.Variant64 != 0
 	t.r = e.newRegion()
-	*t.r = region{page: b.Page, variant: b.Variant, off: uint32(b.Off), goff: goffOf(b), host: int32(e.used)}
+	*t.r = region{page: b.Page, variant: b.Variant, off: uint32(b.Off), goff: goffOf(b), host: int32(e.hot.used), cold: int32(e.cold.used)}
 	t.goff = t.r.goff - t.r.off
 	return t
 }
@@ -334,7 +337,7 @@ func (t *translator) emit() bool {
 		t.lea(s1, based(s1, -int32(r.goff)))
 		t.store(gs(offRBase), s1)
 	}
-	r.direct = r.host + int32(t.pos())
+	r.direct = t.hostAt(t.pos())
 	t.swapped = false
 	t.held = nothingHeld
 	if r.vec {
@@ -343,7 +346,7 @@ func (t *translator) emit() bool {
 	if r.x87 {
 		t.x87Prologue()
 	}
-	r.loop = r.host + int32(t.pos())
+	r.loop = t.hostAt(t.pos())
 	t.fixups = t.fixups[:0]
 	r.swaps = nil // an attempt that was given up may have left some
 	if t.swapped = len(t.swaps) > 0; t.swapped {
@@ -398,7 +401,7 @@ func (t *translator) finish() {
 		t.patchRel32(f.at, int(t.insts[f.to].host))
 	}
 	if t.swapped {
-		r.resume = r.host + int32(t.pos())
+		r.resume = t.hostAt(t.pos())
 		t.swapIn()
 		t.jmpMem(gs(offResume))
 	}
@@ -449,10 +452,13 @@ func (t *translator) leave(id uint32, kind siteKind) {
 	t.jumpTo(t.jmp(), t.e.stubs[kind])
 }
 
+// hostAt is the host offset of a position in the region's code.
+func (t *translator) hostAt(pos int) int32 { return t.r.host + t.where(pos) }
+
 // jumpTo makes the displacement at at, in the region's code, lead to an offset
 // in the arena.
 func (t *translator) jumpTo(at int, target int32) {
-	t.put32(at, target-(t.r.host+int32(at)+4))
+	t.put32(at, target-(t.hostAt(at)+4))
 }
 
 // callTo calls a stub at an offset in the arena.
@@ -478,7 +484,7 @@ func (t *translator) exitIf(cc byte, goff uint32) {
 		return
 	}
 	cur := t.cur
-	t.cold = append(t.cold, func() {
+	t.behind(func() {
 		t.patchRel32(at, t.pos())
 		t.cur = cur
 		t.exit(goff)
@@ -499,14 +505,14 @@ func (t *translator) edge(at int, goff uint32) {
 	if goff >= t.granule() && !t.r.placed {
 		// Out of the granule: what lies there depends on where the code is mapped.
 		cur, v := t.cur, t.v
-		t.cold = append(t.cold, func() {
+		t.behind(func() {
 			t.patchRel32(at, t.pos())
 			t.cur, t.v = cur, v
 			t.outside(func() { t.farEdge(goff) })
 		})
 		return
 	}
-	t.leaveFrom(at, t.newSite(site{kind: siteEdge, goff: goff, retry: t.r.host + int32(at)}), siteEdge)
+	t.leaveFrom(at, t.newSite(site{kind: siteEdge, goff: goff, retry: t.hostAt(at)}), siteEdge)
 }
 
 // granule is the size of the granule in bytes.

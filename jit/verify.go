@@ -301,6 +301,8 @@ func (e *Engine) listing(r *region, va uint64) string {
 	disasm(&b, r.page.Bytes()[r.off:min(r.off+r.size, pageSize)], va, r.variant&interp.Variant64 != 0)
 	b.WriteString("host:\n")
 	disasm(&b, e.arena.Write[r.host:r.end], uint64(e.arena.Base)+uint64(r.host), true)
+	b.WriteString("host, out of the way:\n")
+	disasm(&b, e.arena.Write[r.cold:r.coldEnd], uint64(e.arena.Base)+uint64(r.cold), true)
 	return b.String()
 }
 

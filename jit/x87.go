@@ -203,7 +203,7 @@ func (e *Engine) x87Pointers() {
 	c, x := e.cpu, &e.sh.context
 	x.X87Saved = 0
 	at := binary.LittleEndian.Uint32(x.X87[x87FIP:]) - uint32(e.arena.Base)
-	if at >= uint32(e.used) {
+	if at >= uint32(e.hot.used) {
 		return // none was run
 	}
 	r, m := e.instAt(int32(at))
