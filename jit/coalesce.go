@@ -93,7 +93,8 @@ type coalescer struct {
 	before      [numOrigins]value // the registers where the region's loops begin
 	smallBefore uint32
 	looped      uint32 // registers that the loops write
-	inS2        int16  // the group whose addend is in s2, or -1; see also deltaInS2
+	dead        deadPoint
+	inS2        int16 // the group whose addend is in s2, or -1; see also deltaInS2
 }
 
 // Origins behind the registers.
@@ -118,6 +119,7 @@ func (t *translator) planAccesses(split bool) {
 		c.rule = t.e.use.memory.sharing(t)
 	}
 	c.looped = t.loopWrites()
+	c.dead.inst = -1
 	for i := range t.n {
 		g := &t.insts[i]
 		t.index = i
@@ -127,6 +129,9 @@ func (t *translator) planAccesses(split bool) {
 		}
 		if g.meet {
 			c.meet()
+			c.dead.inst = -1
+		} else if g.live == 0 && c.rule == shareWindow {
+			c.dead.inst, c.dead.regs = i, c.regs
 		}
 		t.accesses(g)
 		t.step(g)

@@ -6,6 +6,8 @@ package jit
 // What leaves the region at a site, most of it, is a line of a list (exitPart); it is
 // written when all else has been. What does more is a function in translator.cold.
 
+import "hotblock/x86/decode"
+
 // An exitPart is an exit at a site, where a displacement in the region's code is to
 // lead.
 type exitPart struct {
@@ -56,6 +58,54 @@ func (t *translator) writeCold() {
 	}
 }
 
+// A nearExit is a jump with a displacement of one byte, which is at at, that leads to a jump
+// that leads to the exit: there is no conditional jump but JRCXZ that needs no flags.
+type nearExit struct {
+	at   int
+	id   uint32
+	kind siteKind
+}
+
+// nearReach is how far behind a nearExit the next instruction may begin.
+const nearReach = 127 - 50
+
+// leaveIfZero leaves at a site where s0 is zero.
+func (t *translator) leaveIfZero(id uint32, kind siteKind) {
+	if t.noNear || t.swapped && t.cur.x.Op == opCall {
+		zero := t.jrcxz()
+		t.byte(0xeb, 5) // jmp
+		t.here(zero)
+		t.leaveFrom(t.jmp(), id, kind)
+		return
+	}
+	t.near = append(t.near, nearExit{t.jrcxz(), id, kind})
+}
+
+// island writes the jumps of nearExits, where control does not come by.
+func (t *translator) island() {
+	for _, p := range t.near {
+		n := t.pos() - p.at - 1
+		if n > 127 {
+			t.tooFar = true
+			break
+		}
+		t.b[p.at] = byte(n)
+		t.leaveFrom(t.jmp(), p.id, p.kind)
+	}
+	t.near = t.near[:0]
+}
+
+// nearRoom writes an island in front of an instruction if it could not be behind it.
+func (t *translator) nearRoom(g *ginst) {
+	if len(t.near) == 0 || t.pos()+5*len(t.near) < t.near[0].at+nearReach && !g.varies && (g.e.Class == decode.ClassPlain || g.e.Class == decode.ClassStack || g.e.Class == decode.ClassBranch) {
+		return
+	}
+	t.byte(0xeb, 0) // jmp
+	over := t.pos() - 1
+	t.island()
+	t.here(over)
+}
+
 // behind has code written behind the region's instructions: what is not rare, but not on
 // the straight way.
 func (t *translator) behind(f func()) {
@@ -76,15 +126,15 @@ func (t *translator) newStoreCheck() *storeCheck {
 }
 
 // A coldMark is a state of what is to be written behind the region.
-type coldMark struct{ pos, warm, cold, exits, fixes int }
+type coldMark struct{ pos, warm, cold, exits, fixes, near int }
 
 // mark is where the region's code ends now.
 func (t *translator) mark() coldMark {
-	return coldMark{t.pos(), len(t.warm), len(t.cold), len(t.exits), len(t.fixes)}
+	return coldMark{t.pos(), len(t.warm), len(t.cold), len(t.exits), len(t.fixes), len(t.near)}
 }
 
 // backTo forgets all code since a mark.
 func (t *translator) backTo(m coldMark) {
-	t.coldAt, t.warm = 0, t.warm[:m.warm]
+	t.coldAt, t.warm, t.near = 0, t.warm[:m.warm], t.near[:m.near]
 	t.b, t.cold, t.exits, t.fixes = t.b[:m.pos], t.cold[:m.cold], t.exits[:m.exits], t.fixes[:m.fixes]
 }

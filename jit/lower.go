@@ -516,5 +516,6 @@ func (t *translator) jccInst(g *ginst, target uint32) {
 		t.poll(target, true)
 		t.exit(target)
 	}
+	t.island()
 	t.patchRel32(over, t.pos())
 }

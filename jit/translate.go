@@ -194,14 +194,17 @@ type translator struct {
 	stores         []*storeCheck // the first stored are of this region
 	stored         int
 	fixes          []int32
-	cut            int // how many instructions the region has if it ends where it was to end
+	near           []nearExit // that have no way out yet: see exits.go
+	noNear         bool       // there must be none
+	tooFar         bool       // one is out of reach
+	cut            int        // how many instructions the region has if it ends where it was to end
 }
 
 // begin makes the translator ready for a block.
 func (e *Engine) begin(b interp.Block) *translator {
 	t := &e.t
 	t.backTo(coldMark{})
-	t.stored = 0
+	t.stored, t.noNear, t.tooFar = 0, false, false
 	t.e, t.v, t.va = e, b.Variant, b.VA
 	t.wide = b.Variant&interp.Variant64 != 0
 	t.r = e.newRegion()
@@ -229,6 +232,12 @@ func (e *Engine) translateDirect(b interp.Block, split bool) *region {
 		t.planAccesses(split)
 		if t.emit() {
 			return t.r
+		}
+		if t.tooFar {
+			t.tooFar, t.noNear = false, true
+			t.backTo(coldMark{})
+			t.stored = 0
+			continue
 		}
 		if t.give == 0 {
 			return nil
@@ -356,10 +365,14 @@ func (t *translator) emit() bool {
 	for i := range t.n {
 		g := &t.insts[i]
 		t.cur, t.index = g, i
+		t.nearRoom(g)
 		if i == t.loopLo {
 			t.hoisted()
 		}
 		g.host = int32(t.pos())
+		if i != t.loopLo {
+			t.hoisted()
+		}
 		if g.meet {
 			t.co.inS2 = -1
 			t.held = nothingHeld
@@ -384,7 +397,7 @@ func (t *translator) emit() bool {
 		}
 	}
 	t.finish()
-	return true
+	return !t.tooFar
 }
 
 // finish writes what follows a region's instructions, and makes the region's map.
@@ -397,6 +410,11 @@ func (t *translator) finish() {
 			t.exit(t.goff + t.next)
 		}
 	}
+	t.island()
+	if t.tooFar {
+		return
+	}
+	t.noNear = true
 	for _, f := range t.fixups {
 		t.patchRel32(f.at, int(t.insts[f.to].host))
 	}
@@ -566,10 +584,8 @@ func (t *translator) callout(goff uint32) {
 func (t *translator) poll(goff uint32, live bool) {
 	id := t.newSite(site{kind: sitePoll, goff: goff})
 	if live {
-		t.load32(s0, gs(host.OffPending))
-		ok := t.jrcxz()
-		t.leaveFrom(t.jmp(), id, sitePoll)
-		t.here(ok)
+		t.load(s0, gs(host.OffPollMask))
+		t.leaveIfZero(id, sitePoll)
 		return
 	}
 	t.cmpMem32(gs(host.OffPending), 0)

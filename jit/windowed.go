@@ -70,8 +70,16 @@ type windowGroup struct {
 	inst int    // where it would be
 	off  uint32 // the same as an offset in the page
 
-	hoisted bool  // it is tested in front of the loops
+	hoisted bool  // it is tested in advance:
+	testAt  int   // before this instruction
 	reg     uint8 // this register
+}
+
+// deadPoint is the last instruction up to now, on the straight way, before which a test may change the
+// flags.
+type deadPoint struct {
+	inst int // or -1
+	regs [numOrigins]value
 }
 
 // deltaInS2 is what coalescer.inS2 is where s2 holds the delta of a part.
@@ -118,6 +126,9 @@ func (t *translator) planWindowed(p *accessPlan) {
 		q.part, q.safe = t.r.part, true
 	default:
 		q.part = t.guessPart(p, origin)
+		if p.base && t.cur.live != 0 && c.dead.inst >= 0 {
+			t.testEarly(&q, p.disp)
+		}
 	}
 	if q.part == anyPart && len(c.groups) >= maxGroups {
 		q.n = -1 // it has no place for its delta
@@ -209,6 +220,18 @@ var shifts = func() []bool {
 // ripDisp is what the displacement of an operand relative to RIP is relative to RBase.
 func (t *translator) ripDisp(g *ginst) int64 { return int64(t.goff) + int64(g.off) + int64(g.x.Len) }
 
+// testEarly has a group tested where the flags are dead, if a register has its origin there.
+func (t *translator) testEarly(q *accessGroup, disp int64) {
+	c := &t.co
+	for r := range uint8(16) {
+		v := c.dead.regs[r]
+		if d := disp - v.disp; v.origin == q.origin && d >= -maxReach/2 && d < maxReach/2 {
+			q.hoisted, q.testAt, q.reg, q.at = true, c.dead.inst, r, v.disp
+			return
+		}
+	}
+}
+
 // hoist finds the groups that can be tested in front of the region's loops: those of
 // which a register there has the origin, and keeps it.
 func (t *translator) hoist() {
@@ -224,14 +247,14 @@ func (t *translator) hoist() {
 		for r := range uint8(16) {
 			v := c.before[r]
 			if c.looped>>r&1 == 0 && v.origin == q.origin && q.lo-v.disp >= -maxReach && q.hi-v.disp < maxReach {
-				q.hoisted, q.reg = true, r
+				q.hoisted, q.testAt, q.reg = true, t.loopLo, r
 				break
 			}
 		}
 	}
 }
 
-// hoisted tests what is tested in front of the loops.
+// hoisted tests what is tested in advance before the instruction that comes now.
 func (t *translator) hoisted() {
 	c := &t.co
 	if c.rule != shareWindow {
@@ -239,14 +262,22 @@ func (t *translator) hoisted() {
 	}
 	for i := range c.groups {
 		q := &c.groups[i]
-		if !q.hoisted || q.part != anyPart && slices.ContainsFunc(c.groups[:i], func(p accessGroup) bool { return p.hoisted && p.reg == q.reg && p.part == q.part }) {
+		if !q.hoisted || q.testAt != t.index || q.part != anyPart && slices.ContainsFunc(c.groups[:i], func(p accessGroup) bool {
+			return p.hoisted && p.testAt == q.testAt && p.reg == q.reg && p.part == q.part
+		}) {
 			continue
 		}
 		r := ref{base: q.reg, index: noGuest, bits: 64}
-		t.testPart(q, t.guest(q.reg, s1), t.cur.live != 0, &r)
-		c.inS2 = -1
+		va := t.home[q.reg]
+		if va == noReg {
+			va = s1
+			t.load(s1, slot(q.reg))
+			t.hold(s1, q.reg)
+		}
+		t.testPart(q, va, t.cur.live != 0, &r)
 		if q.part == anyPart {
 			t.store(gs(offGroup+8*int32(i)), s2)
+			c.inS2 = -1
 		}
 	}
 }
@@ -455,8 +486,12 @@ func (t *translator) testPart(q *accessGroup, va int8, live bool, r *ref) {
 		t.lea(s0, mem{base: s0, index: s2})
 	}
 	switch {
+	case live && p == highPart:
+		t.pext(s0, va, gs(offWinHigh))
+		t.leaveIfZero(t.newSite(site{kind: siteOutside, goff: t.goff + t.cur.off, stub: int32(q.off), ref: *r}), siteOutside)
+		return
 	case live && p != anyPart:
-		[...]func(){lowPart: low, highPart: high, midPart: mid}[p]()
+		[...]func(){lowPart: low, midPart: mid}[p]()
 		hit := t.jrcxz()
 		out = t.jmp()
 		t.here(hit)
