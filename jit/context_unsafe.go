@@ -69,6 +69,7 @@ type context struct {
 	WinUpper uint64           // and those above 2^32
 	WinMid   uint64           // those bits of addresses in the middle part
 	WinNeg   uint64           // and their negative
+	WinTable [256]uint64      // the same, by bits lowBits and up: see windowed.go
 	Scratch  [3]uint64        // s0, s1 and s2 where a fault was
 
 	OtherStack uintptr // RSP of the native stack that is not in use: see returns.go
@@ -115,6 +116,7 @@ const (
 	offDescCode3  = int32(unsafe.Offsetof(context{}.DescCode3))
 	offDescData3  = int32(unsafe.Offsetof(context{}.DescData3))
 	offWinDelta   = int32(unsafe.Offsetof(context{}.WinDelta))
+	offWinTable   = int32(unsafe.Offsetof(context{}.WinTable))
 	offWinAbove   = int32(unsafe.Offsetof(context{}.WinAbove))
 	offWinUpper   = int32(unsafe.Offsetof(context{}.WinUpper))
 	offWinHigh    = int32(unsafe.Offsetof(context{}.WinHigh))

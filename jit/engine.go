@@ -785,6 +785,10 @@ func (e *Engine) faultIP() uint64 {
 		panic(fmt.Sprintf("jit: fault %d at %#x, address %#x, in no translated instruction", x.FaultTrap, x.FaultRIP, x.FaultAddr))
 	}
 	e.unswap(r)
+	const protection = 13 // SDM volume 3, 6.15
+	if r.windowed && x.FaultTrap == protection {
+		e.beyondWindow(r, m)
+	}
 	return x.RBase + uint64(r.goff) + uint64(m.off)
 }
 

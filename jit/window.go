@@ -82,6 +82,7 @@ type guestWindow struct {
 	owner   uint64 // its tables, or 0
 	large   bool   // some pages are parts of large pages
 
+	mixed   int               // accesses of its owner that did not pass their test
 	without map[codeKey]bool  // blocks that are translated without
 	seen    map[codeKey]uint8 // where accesses were that did not pass their test
 
@@ -156,6 +157,26 @@ func (e *Engine) setDeltas() {
 		default:
 			x.WinDelta[i] = uint64(p.Base) - w.start(windowPart(i))
 		}
+	}
+	for i := range x.WinTable {
+		x.WinTable[i] = awayDelta(i)
+		if p, ok := w.partOf(uint64(i) << lowBits); ok && w.open && w.parts[p] != nil {
+			x.WinTable[i] = x.WinDelta[p]
+		}
+	}
+}
+
+// awayDelta is the entry of WinTable for addresses that are in no part: one that leads to no
+// address of the host's programs, whatever bits 52 and up of the address are, and
+// neither do the host.WindowGuard bytes on both sides of it.
+func awayDelta(i int) uint64 {
+	switch n := i >> (47 - lowBits); { // bits 47 to 51
+	case n < 16:
+		return 1 << 48
+	case n < 31:
+		return 0
+	default:
+		return math.MaxUint64 - 1<<48 + 1
 	}
 }
 
@@ -280,7 +301,7 @@ func (e *Engine) windowTick() {
 	}
 	w.owner = e.tables()
 	w.promoted++
-	w.faults, w.checked, w.bad = 0, 0, 0
+	w.faults, w.checked, w.bad, w.mixed = 0, 0, 0, 0
 	e.openWindow()
 	// Code of this space is to be found anew.
 	e.flushJump(int(interp.TLBUser), true)

@@ -2,9 +2,11 @@ package jit
 
 import (
 	"encoding/binary"
+	"math"
 	"math/rand/v2"
 	"testing"
 
+	"hotblock/jit/host"
 	"hotblock/mmu"
 	"hotblock/x86"
 )
@@ -181,5 +183,48 @@ func TestWindowParts(t *testing.T) {
 	}
 	if s := guests[1].eng.Stats(); s.Promoted == 0 || s.Mapped == 0 {
 		t.Errorf("%d spaces promoted, %d pages mapped", s.Promoted, s.Mapped)
+	}
+}
+
+// TestWindowTable looks at where accesses by the table go, in the window and beside it, with all kinds
+// of upper bits and at all distances that there are.
+func TestWindowTable(t *testing.T) {
+	const reach = host.WindowGuard
+	offsets := [...]uint64{0, 1, reach - 1, math.MaxUint64, math.MaxUint64 - reach + 2}
+	for i := range 256 {
+		type target struct{ delta, low, high uint64 } // where an access may lead to
+		targets := []target{{awayDelta(i), 0, 0}}
+		for p, size := range partSizes {
+			start := uint64(i) << lowBits
+			switch windowPart(p) {
+			case highPart:
+				if start = 1 << highBit; i>>(highBit-lowBits) != 1 {
+					continue
+				}
+			case lowPart:
+				if i != 0 {
+					continue
+				}
+			case midPart:
+				if i == 0 || i >= 1<<(highBit-lowBits) {
+					continue
+				}
+			}
+			for _, h := range [...]uint64{reach, 1<<47 - size - reach} {
+				targets = append(targets, target{h - start, h - reach, h + size + reach})
+			}
+		}
+		for upper := range uint64(1 << 12) {
+			for _, lower := range [...]uint64{0, 1, 1 << 43, 1<<lowBits - 1} {
+				va := upper<<52 | uint64(i)<<lowBits | lower
+				for _, off := range offsets {
+					for _, d := range targets {
+						if at := va + d.delta + off; at < 1<<47 && (at < d.low || at >= d.high) {
+							t.Fatalf("address %#x with offset %#x leads to %#x", va, off, at)
+						}
+					}
+				}
+			}
+		}
 	}
 }

@@ -33,7 +33,17 @@ package jit
 // Which part a group is tested for is a guess: by the registers' values at the time of
 // translation, or by where the code is. Where the test fails, the interpreter runs the
 // instruction, and its region is translated anew for the part where the access was; the
-// second time for all, which puts the part's delta where the group finds it.
+// second time for all. So it is from the first on where programs mix parts, as those do that are linked
+// to a fixed address, and have heaps elsewhere. For all parts there is no test, but a table:
+//
+//	rorx s0, base, 44
+//	movzx s0, s0 (8 bits)
+//	mov s2, gs:[WinTable+s0*8]
+//
+// It has the deltas of all parts. For other addresses it has what makes the sum not
+// canonical, or an address of the host's system (awayDelta), whatever is in bits 52 and up, which
+// are not looked at: the access faults. The address waits for the load from the table, where a
+// test waits for nothing.
 
 import (
 	"slices"
@@ -300,6 +310,16 @@ func (t *translator) guessPart(p *accessPlan, origin int32) windowPart {
 			return part
 		}
 	}
+	if r := &p.ref; t.inLoop(t.index) && r.base < 16 && r.index == noGuest {
+		// In a loop it is likely to be what it is now.
+		v := t.e.cpu.R[r.base] + uint64(r.disp)
+		if part, ok := t.e.win.partOf(v); ok && t.e.cpu.Present(v, false) {
+			return part
+		}
+	}
+	if t.r.part != highPart || t.e.win.mixed > manyMixed {
+		return anyPart
+	}
 	return t.r.part
 }
 
@@ -469,76 +489,42 @@ func (t *translator) testIndex(g uint8, live bool) {
 func delta(p windowPart) mem { return gs(offWinDelta + 8*int32(p)) }
 
 // testPart leaves where the address in va, which r says how to find, is not in the
-// group's part of the window. For both parts it brings the delta of the one that it is in
+// group's part of the window. For all parts it brings the delta of the one that it is in
 // to s2. It uses s0.
 func (t *translator) testPart(q *accessGroup, va int8, live bool, r *ref) {
 	p := q.part
 	t.hold(s0, noGuest)
-	var out int  // the jump to the site
-	var in []int // and those on
-	// These leave zero in s0 if the address is in the part.
-	low := func() { t.pext(s0, va, gs(offWinAbove)) }
-	high := func() { t.pext(s0, va, gs(offWinHigh)); t.lea(s0, based(s0, -1)) }
-	mid := func() {
-		t.pext(s0, va, gs(offWinAbove))
-		t.load(s2, gs(offWinNeg))
-		t.co.inS2 = -1
-		t.lea(s0, mem{base: s0, index: s2})
-	}
+	var out int // the jump to the site
 	switch {
+	case p == anyPart:
+		t.rorx(s0, va, lowBits)
+		t.opReg(0, true, 0xb6, s0, s0) // movzx
+		t.load(s2, gsx(s0, offWinTable))
+		return
 	case live && p == highPart:
 		t.pext(s0, va, gs(offWinHigh))
 		t.leaveIfZero(t.newSite(site{kind: siteOutside, goff: t.goff + t.cur.off, stub: int32(q.off), ref: *r}), siteOutside)
 		return
-	case live && p != anyPart:
-		[...]func(){lowPart: low, midPart: mid}[p]()
+	case live:
+		t.pext(s0, va, gs(offWinAbove))
+		if p == midPart {
+			t.load(s2, gs(offWinNeg))
+			t.co.inS2 = -1
+			t.lea(s0, mem{base: s0, index: s2})
+		}
 		hit := t.jrcxz()
 		out = t.jmp()
 		t.here(hit)
-	case live:
-		high()
-		inHigh := t.jrcxz()
-		low()
-		inLow := t.jrcxz()
-		mid()
-		inMid := t.jrcxz()
-		out = t.jmp()
-		t.here(inLow)
-		t.load(s2, delta(lowPart))
-		in = append(in, t.jmp())
-		t.here(inMid)
-		t.load(s2, delta(midPart))
-		in = append(in, t.jmp())
-		t.here(inHigh)
-		t.load(s2, delta(highPart))
 	case p == highPart:
 		t.btImm(va, highBit)
 		out = t.jcc(ccAE)
 	default:
-		if p == anyPart {
-			t.btImm(va, highBit)
-			t.load(s2, delta(highPart))
-			in = append(in, t.jcc(ccC))
-		}
 		t.mov(s0, va)
 		t.shrImm(s0, lowBits)
-		switch p {
-		case lowPart:
-			out = t.jcc(ccNE)
-		case anyPart:
-			t.load(s2, delta(lowPart))
-			in = append(in, t.jcc(ccE))
-			fallthrough
-		case midPart:
+		if p == midPart {
 			t.opMem(rexW, false, 0x3b, s0, gs(offWinMid)) // cmp
-			out = t.jcc(ccNE)
-			if p == anyPart {
-				t.load(s2, delta(midPart))
-			}
 		}
-	}
-	for _, at := range in {
-		t.patchRel32(at, t.pos())
+		out = t.jcc(ccNE)
 	}
 	id := t.newSite(site{kind: siteOutside, goff: t.goff + t.cur.off, stub: int32(q.off), ref: *r})
 	t.leaveFrom(out, id, siteOutside)
@@ -563,8 +549,29 @@ func (e *Engine) outsideWindow(s *site, va uint64) {
 		e.leftToInterpreter(r)
 		return
 	}
+	w.mixed++
 	w.learn(r.page, uint32(s.stub), 1<<p)
 	e.kill(r)
+}
+
+// manyMixed is from how many accesses that did not pass their test on a program is taken to mix
+// parts.
+const manyMixed = 40
+
+// beyondWindow deals with a fault of an access by the table, at an address that is not
+// in the window: the first time it may be that the middle part is to be there.
+func (e *Engine) beyondWindow(r *region, m *instMap) {
+	var x decode.Inst
+	if e.win.mid == noMid && decode.Decode(r.page.Bytes()[r.off+uint32(m.off):], decode.Mode64, &x) == nil && x.HasMem() && x.Base < 16 {
+		va := e.sh.R[x.Base] + uint64(x.Disp)
+		if x.Index < 16 {
+			va += e.sh.R[x.Index] << x.Scale
+		}
+		if _, ok := e.placed(va); ok {
+			return
+		}
+	}
+	e.leftToInterpreter(r)
 }
 
 // wideIndex is seen of an instruction with an index that is not always small.
