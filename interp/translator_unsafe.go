@@ -11,6 +11,7 @@ package interp
 // does not have to cover what it does not find worth it.
 
 import (
+	"math"
 	"sync/atomic"
 	"unsafe"
 
@@ -114,6 +115,14 @@ func (p *codePage) Lost(off, entry uint64) {
 	if o := p.head(off); o != nil && entry != 0 && o.entry() == entry {
 		o.lose()
 		o.fn = opHead
+	}
+}
+
+// Renew is Untranslate for a block that the translator is to be asked for again when it is next
+// entered.
+func (p *codePage) Renew(off, entry uint64) {
+	if o := p.head(off); o != nil && entry != 0 && o.entry() == entry {
+		o.disp, o.imm, o.fn = 0, math.MaxUint64>>1, opHead
 	}
 }
 

@@ -349,13 +349,24 @@ func regionsOf(p *interp.CodePage) *pageRegions {
 	return l
 }
 
-// kill makes a region unreachable.
+// kill makes a region unreachable of which the code has changed.
 func (e *Engine) kill(r *region) {
-	if r.dead {
-		return
+	if !r.dead {
+		r.page.Lost(uint64(r.off), r.entry)
+		e.bury(r)
 	}
+}
+
+// remake makes a region unreachable, to be translated anew when it is next entered.
+func (e *Engine) remake(r *region) {
+	if !r.dead {
+		r.page.Renew(uint64(r.off), r.entry)
+		e.bury(r)
+	}
+}
+
+func (e *Engine) bury(r *region) {
 	r.dead = true
-	r.page.Lost(uint64(r.off), r.entry)
 	if r.split != nil {
 		e.kill(r.split)
 	}

@@ -240,7 +240,7 @@ func (e *Engine) vacate(va uint64, p *place) {
 		r.in = r.in[:k]
 	}
 	for _, r := range p.crossing {
-		e.kill(r)
+		e.remake(r)
 	}
 }
 
@@ -270,7 +270,11 @@ func (e *Engine) misplaced(r *region) bool {
 	if e.move(r, e.cpu.RIP-uint64(r.goff)) {
 		return false
 	}
-	e.kill(r)
+	if r.owner == e.win.promoted {
+		e.kill(r) // a page that is mapped twice: it may come again and again
+	} else {
+		e.remake(r)
+	}
 	return true
 }
 
@@ -300,7 +304,7 @@ func (e *Engine) move(r *region, base uint64) bool {
 		b := e.arena.Write[at:]
 		binary.LittleEndian.PutUint64(b, binary.LittleEndian.Uint64(b)+d)
 	}
-	r.base = base
+	r.base, r.owner = base, e.win.promoted
 	e.stats.Moved++
 	return true
 }

@@ -96,6 +96,7 @@ type region struct {
 	loop     int32    // and of that for its own edges, behind the prologues
 	entry    uint64   // what the interpreter knows it by
 	base     uint64   // placed: the linear address of its granule
+	owner    uint64   // and the number of the program for which it was made or moved
 	jumps    []uint32 // entries of jump caches that may lead to it: cache<<16 | index
 	in       []uint32 // edges that may be linked to it
 	page     *interp.CodePage
@@ -218,7 +219,7 @@ func (e *Engine) begin(b interp.Block) *translator {
 func (e *Engine) translateDirect(b interp.Block, split bool) *region {
 	t := e.begin(b)
 	if b.Variant&interp.VariantWindow != 0 {
-		t.r.placed, t.r.base, t.r.firstSite = true, b.VA-uint64(t.r.goff), e.sites.n
+		t.r.placed, t.r.base, t.r.firstSite, t.r.owner = true, b.VA-uint64(t.r.goff), e.sites.n, e.win.promoted
 	}
 	if !t.collect(b) {
 		return nil

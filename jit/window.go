@@ -126,7 +126,7 @@ func (windowed) sharing(t *translator) sharing {
 // withoutWindow has a region made anew, without the window.
 func (e *Engine) withoutWindow(r *region) {
 	e.win.without[codeKey{r.page, r.off}] = true
-	e.kill(r)
+	e.remake(r)
 }
 
 // closedDelta makes all canonical addresses that are none.

@@ -541,7 +541,7 @@ func (e *Engine) outsideWindow(s *site, va uint64) {
 	}
 	if s.grouped {
 		w.learn(r.page, uint32(s.stub), wideIndex)
-		e.kill(r)
+		e.remake(r)
 		return
 	}
 	p, ok := e.placed(va)
@@ -551,7 +551,7 @@ func (e *Engine) outsideWindow(s *site, va uint64) {
 	}
 	w.mixed++
 	w.learn(r.page, uint32(s.stub), 1<<p)
-	e.kill(r)
+	e.remake(r)
 }
 
 // manyMixed is from how many accesses that did not pass their test on a program is taken to mix

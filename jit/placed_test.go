@@ -1,0 +1,120 @@
+package jit
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"hotblock/x86"
+)
+
+// TestPlacedCode runs code on four pages with calls between them, direct and through a
+// pointer that changes, and an instruction that continues on the next page. Between
+// runs the pages are exchanged for others and the code is run at other addresses, some in
+// turn. What was linked before must not be where it is not right any more.
+func TestPlacedCode(t *testing.T) {
+	const (
+		pages   = 4
+		pointer = 0x8000 // from the code's first page
+		kinds   = 3      // of each page of code
+		stack   = 0x7f0000100000
+	)
+	bases := []uint64{0x550000400000, 0x7f0010000000, 0x7f0010080000, 0x10000000}
+	rel := func(at, to uint64) []byte { return binary.LittleEndian.AppendUint32(nil, uint32(to-at-4)) }
+	// page is a kind of a page of code.
+	page := func(n, kind uint64) []byte {
+		b := make([]byte, pageSize)
+		put := func(off uint64, parts ...[]byte) {
+			for _, p := range parts {
+				off += uint64(copy(b[off:], p))
+			}
+		}
+		switch n {
+		case 0:
+			put(0,
+				[]byte{0xe8}, rel(1, pageSize+0x100), // call page 1
+				[]byte{0xff, 0x15}, rel(7, pointer), // call [rip+pointer]
+				[]byte{0x48, 0x8d, 0x5c, 0x5b, byte(kind)}, // lea rbx, [rbx+rbx*2+kind]
+				[]byte{0xe8}, rel(17, pageSize+0xff8), // call the end of page 1
+				[]byte{0xff, 0xc9, 0x75, 0xe7},          // dec ecx; jnz 0
+				[]byte{0xe9}, rel(26, 2*pageSize+0x200)) // jmp page 2
+		case 1:
+			put(0x100, []byte{0x48, 0x83, 0xc3, 3 + byte(kind), 0xc3}) // add rbx, 3+kind; ret
+			put(0xff8, []byte{0x48, 0xff, 0xc3,                        // inc rbx
+				0x48, 0x81, 0xc3, 1, 2}) // add rbx, ...
+		case 2:
+			put(0, []byte{5 + byte(kind), 0, 0xc3}) // ...; ret
+			put(0x80, []byte{0x48, 0xf7, 0xd3},     // not rbx
+				[]byte{0x48, 0x31, 0x15}, rel(2*pageSize+0x86, pointer), // xor [rip+pointer], rdx
+				[]byte{0x48, 0x83, 0xc3, byte(kind), 0xc3}) // add rbx, kind; ret
+			put(0x200, []byte{0x90, 0xcc})
+		case 3:
+			put(0x40, []byte{0x48, 0x0f, 0xcb}, // bswap rbx
+				[]byte{0x48, 0x31, 0x15}, rel(3*pageSize+0x46, pointer),
+				[]byte{0x48, 0x83, 0xc3, byte(kind), 0xc3})
+		}
+		return b
+	}
+	guests := []*guest{newGuest(t, nil)}
+	c := DefaultConfig
+	for k, v := range map[string]string{"threshold": "1", "memory": "window-now"} {
+		if err := c.Set(k, v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	guests = append(guests, newGuest(t, &c))
+	physical := func(n, kind uint64) uint64 { return guestData + (n*kinds+kind)*pageSize }
+	for _, g := range guests {
+		for n := range uint64(pages) {
+			for kind := range uint64(kinds) {
+				copy(g.ram.Bytes[physical(n, kind):], page(n, kind))
+			}
+		}
+		g.mapPage(stack, guestData+0x40000|7)
+		g.cpu.DropCode()
+	}
+	r := rand.New(rand.NewPCG(11, 3))
+	var kind [pages]uint64
+	base, relied := bases[0], 0
+	for n := range 400 {
+		if r.IntN(4) == 0 {
+			base = bases[r.IntN(len(bases)-n/200)] // the last is in another part of the window
+		}
+		if r.IntN(3) == 0 {
+			kind[r.IntN(pages)] = r.Uint64N(kinds)
+		}
+		targets := [2]uint64{base + 2*pageSize + 0x80, base + 3*pageSize + 0x40}
+		flip := uint64(0)
+		if r.IntN(2) == 0 {
+			flip = targets[0] ^ targets[1]
+		}
+		first := targets[r.IntN(2)]
+		gone := r.IntN(10) == 0 // one page is not there
+		var got [2]string
+		for i, g := range guests {
+			for p := range uint64(pages) {
+				pte := physical(p, kind[p]) | 0x25 // accessed: else what relies on it is taken back
+				if gone && p == uint64(n)%pages {
+					pte = 0
+				}
+				g.mapPage(base+p*pageSize, pte)
+			}
+			g.mapPage(base+pointer, guestData+0x41000|7)
+			binary.LittleEndian.PutUint64(g.ram.Bytes[guestData+0x41000:], first)
+			s := g.base
+			guestMode{cpl: 3}.segments(&s, 0, 0)
+			clear(s.R[:16])
+			s.RIP, s.R[x86.RSP], s.R[x86.RBX], s.R[x86.RCX], s.R[x86.RDX] = base, stack+0x800, uint64(n), 1+uint64(n%60), flip
+			end := g.run(&s, 2)
+			got[i] = fmt.Sprintf("%v, at %#x, CR2 %#x, registers %x", &end, end.rip, end.cr2, g.cpu.R[:16])
+		}
+		relied = max(relied, len(guests[1].eng.places))
+		if got[0] != got[1] {
+			t.Fatalf("run %d at %#x, kinds %v, page gone: %v\n%s\nplaced: %s", n, base, kind, gone, got[0], got[1])
+		}
+	}
+	if s := guests[1].eng.Stats(); s.Promoted == 0 || s.Moved == 0 || relied == 0 {
+		t.Errorf("%d spaces promoted, %d regions moved, %d pages relied on", s.Promoted, s.Moved, relied)
+	}
+}
