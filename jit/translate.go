@@ -70,7 +70,7 @@ type site struct {
 	gen     int32  // host offset of a generation to compare MapGen with, or 0; steady: of the target's negative
 	steady  bool   // indirect: see placed.go
 	linked  uint32 // entry of the region that an edge leads to, or 0
-	ref     ref
+	ref     ref    // as translator.onHost has it
 }
 
 // A region is a piece of translated code.
