@@ -19,7 +19,7 @@ package jit
 // names RSP other than as a base, what is not a plain instruction or one of the above, and
 // where paths meet: jumps, the heads of inner loops, the end of the region. (In front of a
 // conditional jump, too, although the LEA could be behind it, for who leaves there out of the
-// way. Then each such exit is one more jump, and programs were no faster or slower.)
+// way. Then each such exit is one more jump; bash, dash and lua took 2 to 5 % longer.)
 //
 // References are turned into those of the host when their access is written (onHost): RSP
 // as their base then is the register, and their displacement has what is pending. So a
