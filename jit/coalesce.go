@@ -357,13 +357,14 @@ func (t *translator) access(r ref, size int32, write, live bool) mem {
 	if p.ref != r || p.size != size || p.write != write {
 		panic("jit: access out of plan")
 	}
+	r = t.onHost(r)
 	switch {
 	case p.group < 0:
 		c.inS2 = -1
 		t.held = nothingHeld
 		return t.check(r, size, write, live, 0, size, true)
 	case c.rule == shareWindow:
-		return t.windowedAccess(p, live)
+		return t.windowedAccess(p, &r, live)
 	}
 	q := &c.groups[p.group]
 	switch {
@@ -492,7 +493,7 @@ func (e *Engine) split(s *site) (target int32, ok bool) {
 		}
 	}
 	for _, m := range r.split.insts {
-		if r.goff+uint32(m.off) == s.goff {
+		if r.goff+uint32(m.off) == s.goff && m.sp == s.sp {
 			target = r.split.host + m.host
 			b := e.arena.Write[s.stub:]
 			b[0] = 0xe9

@@ -18,6 +18,7 @@
 //	inst.go       writing a guest instruction as host code; asm.go is the encoder
 //	homes.go      which guest register is in which host register
 //	loops.go      jumps that stay in a region
+//	stackptr.go   the stack pointer, moved once for many pushes and pops
 //	coalesce.go   accesses to memory: the inline TLB, one check for several
 //	window.go     accesses to memory: pages of a program where their addresses say;
 //	              windowed.go the code that makes use of it

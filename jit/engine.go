@@ -539,6 +539,7 @@ func (e *Engine) Run(entry uint64) {
 		for ip == retryIP {
 			ip, interpret = e.retry()
 		}
+		e.settle()
 		switch {
 		case interpret:
 			e.out(ip)

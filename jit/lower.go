@@ -139,7 +139,7 @@ func (t *translator) instruction(g *ginst) bool {
 		return t.stringInst(g)
 	}
 	switch {
-	case t.skips(x):
+	case t.skips(x) || t.stackPointer(g):
 		return true
 	case x.Op == opLea:
 		return t.leaInst(g)
@@ -270,7 +270,7 @@ func (t *translator) constant(d int8, v uint64) {
 // leaInst translates LEA, which has no access to check.
 func (t *translator) leaInst(g *ginst) bool {
 	x := &g.x
-	r := t.refOf(g)
+	r := t.onHost(t.refOf(g))
 	r.seg = 0
 	d := x.Args[0].Reg
 	if h := t.home[d]; h != noReg && r.bits == 64 && x.OpSize >= 4 && r.base != ripBase && (r.base < 16 || r.index < 16) {
@@ -331,9 +331,6 @@ func (t *translator) stackRef(disp int32) ref {
 	return r
 }
 
-// moveSP adds n to RSP without changing flags.
-func (t *translator) moveSP(n int32) { t.leaRIP(hostRSP, hostRSP, n) }
-
 // storeWord and loadWord move a stack slot.
 func (t *translator) storeWord(m mem, s int8) {
 	if t.wide {
@@ -383,6 +380,7 @@ func (t *translator) stack(g *ginst) bool {
 		m := t.access(t.stackRef(0), w, false, live)
 		if d == x86.RSP {
 			t.loadWord(hostRSP, m)
+			t.sp = 0
 			return true
 		}
 		if h := t.home[d]; h != noReg {
@@ -397,7 +395,9 @@ func (t *translator) stack(g *ginst) bool {
 		r.base = x86.RBP
 		m := t.access(r, w, false, live)
 		t.loadWord(s0, m)
-		t.leaRIP(hostRSP, hRBP, w)
+		t.movWord(hostRSP, hRBP)
+		t.sp = 0
+		t.moveSP(w)
 		t.mov(hRBP, s0)
 	}
 	return true
@@ -433,6 +433,7 @@ func (t *translator) branch(g *ginst) bool {
 		m := t.access(t.stackRef(0), w, false, live)
 		t.loadWord(s1, m)
 		t.moveSP(n)
+		t.bringSP()
 		t.e.use.ret.ret(t, int8(-n))
 	case x.Op == opJmp && rel:
 		target := next + uint32(x.Imm)
@@ -468,11 +469,12 @@ func (t *translator) branch(g *ginst) bool {
 }
 
 // pushReturn stores the linear address of a guest offset to m, the slot below
-// RSP, and moves RSP there. The address stays in s0.
+// RSP, and moves RSP there, its register too. The address stays in s0.
 func (t *translator) pushReturn(m mem, goff uint32) {
 	t.linear(s0, int32(goff))
 	t.storeWord(m, s0)
 	t.moveSP(-t.word())
+	t.bringSP()
 }
 
 // target loads where an indirect jump or call goes into s1.

@@ -72,7 +72,7 @@ type memoryStrategy interface {
 
 // A check is what a memoryStrategy is asked for.
 type check struct {
-	ref          ref   // the access
+	ref          ref   // the access, as translator.onHost has it
 	size         int32 // in bytes
 	write        bool  // the page must be writable
 	live         bool  // the status flags must not change

@@ -61,6 +61,7 @@ type site struct {
 	grouped bool // miss: the check is for a group, of which size is the span; outside: it is the index that was tested
 	back    bool // indirect: behind a call, see returns.go
 	undo    int8 // what to add to RSP where the target of an indirect jump faults
+	sp      int8 // what is pending of RSP: see stackptr.go
 	size    int16
 	region  int32  // index into Engine.regions
 	goff    uint32 // guest offset in the granule: of the instruction; of an edge, of the target
@@ -69,7 +70,7 @@ type site struct {
 	gen     int32  // host offset of a generation to compare MapGen with, or 0; steady: of the target's negative
 	steady  bool   // indirect: see placed.go
 	linked  uint32 // entry of the region that an edge leads to, or 0
-	ref     ref
+	ref     ref    // as translator.onHost has it
 }
 
 // A region is a piece of translated code.
@@ -122,6 +123,7 @@ type instMap struct {
 	host int32  // of its first byte, relative to the region's
 	off  uint16 // in bytes of guest code, from the region's first
 	fop  uint16 // of an x87 instruction that sets FOP: that, and followed
+	sp   int8   // what is pending of RSP where it begins and at its accesses: see stackptr.go
 }
 
 // instCheck is what verification needs of an instruction: flags that the code keeps up
@@ -158,6 +160,7 @@ type ginst struct {
 	varies bool   // the immediate is data: see smc.go
 	meet   bool   // such a jump leads here
 	host   int32  // of its code
+	sp     int8   // see instMap
 }
 
 // translator holds what is needed while a region is translated.
@@ -179,6 +182,7 @@ type translator struct {
 	co    coalescer
 	home  [16]int8 // host register of each guest register in the region, or noReg
 	held  scratchHeld
+	sp    int32 // what is to be added to RSP: see stackptr.go
 	// The guest registers that have none: bits.
 	homeless uint32
 	swaps    []swap
@@ -206,7 +210,7 @@ func (e *Engine) begin(b interp.Block) *translator {
 	t := &e.t
 	t.backTo(coldMark{})
 	t.stored, t.noNear, t.tooFar = 0, false, false
-	t.e, t.v, t.va = e, b.Variant, b.VA
+	t.e, t.v, t.va, t.sp = e, b.Variant, b.VA, 0
 	t.wide = b.Variant&interp.Variant64 != 0
 	t.r = e.newRegion()
 	*t.r = region{page: b.Page, variant: b.Variant, off: uint32(b.Off), goff: goffOf(b), host: int32(e.hot.used), cold: int32(e.cold.used)}
@@ -349,6 +353,7 @@ func (t *translator) emit() bool {
 	}
 	r.direct = t.hostAt(t.pos())
 	t.swapped = false
+	t.sp = 0
 	t.held = nothingHeld
 	if r.vec {
 		t.vecPrologue()
@@ -367,10 +372,11 @@ func (t *translator) emit() bool {
 		g := &t.insts[i]
 		t.cur, t.index = g, i
 		t.nearRoom(g)
+		t.readySP(g)
 		if i == t.loopLo {
 			t.hoisted()
 		}
-		g.host = int32(t.pos())
+		g.host, g.sp = int32(t.pos()), int8(t.sp)
 		if i != t.loopLo {
 			t.hoisted()
 		}
@@ -391,6 +397,7 @@ func (t *translator) emit() bool {
 			}
 			// It turned out not to be possible.
 			t.backTo(mark)
+			t.sp = int32(g.sp)
 			t.n, t.ends = i, false
 			t.next = g.off
 			r.endLive = g.live
@@ -408,9 +415,11 @@ func (t *translator) finish() {
 		if t.next < pageSize && t.n != t.cut {
 			t.callout(t.goff + t.next)
 		} else {
+			t.bringSP()
 			t.exit(t.goff + t.next)
 		}
 	}
+	t.sp = 0
 	t.island()
 	if t.tooFar {
 		return
@@ -445,7 +454,7 @@ func (t *translator) finish() {
 	r.insts = t.e.instMaps.take(t.n)
 	for i := range t.n {
 		g := &t.insts[i]
-		r.insts[i] = instMap{g.host, uint16(g.off - r.off), 0}
+		r.insts[i] = instMap{host: g.host, off: uint16(g.off - r.off), sp: g.sp}
 		if r.x87 {
 			r.insts[i].fop = fopOf(&g.x)
 		}
@@ -457,7 +466,7 @@ func (t *translator) finish() {
 
 // newSite makes a site of the region and returns its index.
 func (t *translator) newSite(s site) uint32 {
-	s.region, s.variant = int32(len(t.e.regions)), t.r.variant
+	s.region, s.variant, s.sp = int32(len(t.e.regions)), t.r.variant, int8(t.sp)
 	return t.e.sites.add(s)
 }
 

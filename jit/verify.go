@@ -45,6 +45,7 @@ func (e *Engine) runVerified(r *region) {
 		for ip == retryIP {
 			ip, interpret = e.retry()
 		}
+		e.settle()
 		e.out(ip)
 		if want != nil {
 			e.compare(r, start, &before, want, interpret)

@@ -346,9 +346,9 @@ func (t *translator) originValue(origin int32) (v uint64, ok bool) {
 	return 0, false
 }
 
-// windowedAccess is access by the window.
-func (t *translator) windowedAccess(p *accessPlan, live bool) mem {
-	c, r := &t.co, &p.ref
+// windowedAccess is access by the window. r is p.ref on the host.
+func (t *translator) windowedAccess(p *accessPlan, r *ref, live bool) mem {
+	c := &t.co
 	q := &c.groups[p.group]
 	va, m := s1, mem{base: s1, index: s2}
 	if p.index {
