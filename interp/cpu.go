@@ -71,10 +71,11 @@ type CPU struct {
 	physMask  uint64 // of what A20 lets through
 
 	sh *shared
-	// Address spaces that are not current, a clock for their age, and how often a
-	// page that a write TLB may have held became code.
+	// Address spaces that are not current, how often one has been left, the last number
+	// that one was given, and how often a page that a write TLB may have held became code.
 	spaces     [maxSpaces]space
 	spaceClock uint64
+	lastSpace  uint64
 	codeMarks  uint64
 	its        [3]fetchTLB // of CPL 0 to 2, of CPL 3, and one that stays empty
 	paging     mmu.Paging
@@ -170,6 +171,7 @@ func New(mem *mmu.Memory, model *x86.Model) *CPU {
 	for i := range c.its {
 		c.its[i].init()
 	}
+	c.newSpace()
 	mem.OnRemap(func() { c.request(reqFlush) })
 	mem.OnCodeWrite(c.postInvalidation)
 	c.ResetState(true)

@@ -51,6 +51,7 @@ type tlbSet struct {
 	filled [2]tlbList
 	limit  int // of the length of a list, or 0: see SetTLBSize
 	large  largePages
+	clock  uint16 // CPU.spaceClock, for credits
 }
 
 // shared is what generated code may address beside its own: it holds no Go
@@ -103,6 +104,7 @@ type tlbInfo struct {
 	listed uint8 // which lists it is in: a bit for each
 	global bool
 	shift  uint8 // log2 of the size of the guest's page
+	credit Credit
 }
 
 // Indices into CPU.tlbs.
@@ -216,6 +218,7 @@ func (t *tlbSet) fill(page uint64, write bool, tr *mmu.Translation, host hostPtr
 	if write {
 		n += tlbSize
 	}
+	t.info[n].credit.Missed(t.clock)
 	t.put(n, -page, addend(page, host), tr.Global, uint8(bits.TrailingZeros64(tr.PageSize)))
 }
 
@@ -238,26 +241,62 @@ func (t *tlbSet) put(n uint32, ntag, add uint64, global bool, shift uint8) {
 	}
 }
 
-// A fetchTLB maps linear pages to decoded code.
+// A fetchTLB maps linear pages to decoded code. Its entries carry a number of the
+// address space that they are for, so that those of several are there at a time.
 type fetchTLB struct {
 	e     [fetchSize]fetchEntry
 	large largePages
-	local bool // there may be entries that are not global
+	space uint64 // the number of the current one: see CPU.newSpace
 }
 
 const fetchSize = 512
 
 type fetchEntry struct {
-	tag    uint64 // linear page, or 1
-	page   *codePage
-	global bool
-	shift  uint8 // log2 of the size of the guest's page
+	tag   uint64 // linear page, and the number of its space, or 0 for a global page; or noFetch
+	page  *codePage
+	shift uint8 // log2 of the size of the guest's page
+}
+
+// noFetch is the tag of an empty entry, in a space that there is not.
+const noFetch = firstSpace - 1
+
+// find returns the entry of the page at va, or nil.
+func (t *fetchTLB) find(va uint64) *fetchEntry {
+	e := &t.e[va>>12&(fetchSize-1)]
+	if d := e.tag ^ va&^pageMask; d == 0 || d == t.space {
+		return e
+	}
+	return nil
+}
+
+// fill enters the page at va.
+func (t *fetchTLB) fill(va uint64, p *codePage, global bool, shift uint8) {
+	tag := va &^ pageMask
+	if !global {
+		tag |= t.space
+	}
+	t.e[va>>12&(fetchSize-1)] = fetchEntry{tag, p, shift}
+	t.large.add(va, shift)
+}
+
+// flushPage drops the page at va, of whatever size it is.
+func (t *fetchTLB) flushPage(va uint64) {
+	if e := t.find(va); e != nil {
+		e.tag = noFetch
+	}
+	if !t.large.has(va) {
+		return
+	}
+	for i := range t.e {
+		if e := &t.e[i]; e.shift > 12 && (e.tag^va)>>e.shift == 0 {
+			e.tag, e.shift = noFetch, 0
+		}
+	}
 }
 
 func (t *fetchTLB) init() {
-	t.local = false
 	for i := range t.e {
-		t.e[i] = fetchEntry{tag: 1}
+		t.e[i] = fetchEntry{tag: noFetch}
 	}
 	t.large.clear()
 }
@@ -271,18 +310,11 @@ func (c *CPU) flushTLB(all bool) {
 	}
 	if all {
 		c.dropSpaces()
-	}
-	for i := range c.its {
-		if !all && !c.its[i].local {
-			continue
-		}
-		c.its[i].local = false
-		for j := range c.its[i].e {
-			if e := &c.its[i].e[j]; all || !e.global {
-				e.tag = 1
-			}
+		for i := range c.its {
+			c.its[i].init()
 		}
 	}
+	c.newSpace()
 }
 
 // SetTLBSize limits how many translations each TLB holds, so that tests see many
@@ -299,23 +331,11 @@ func (c *CPU) flushPage(va uint64) {
 	for i := range c.sh.tlbs {
 		c.sh.tlbs[i].flushPage(va)
 	}
-	page := va &^ (mmu.PageSize - 1)
 	if c.tr != nil {
 		c.tr.FlushPage(va, c.its[0].large.has(va) || c.its[1].large.has(va))
 	}
 	for i := range c.its {
-		t := &c.its[i]
-		if e := &t.e[page>>12&(fetchSize-1)]; e.tag == page {
-			e.tag = 1
-		}
-		if !t.large.has(va) {
-			continue
-		}
-		for j := range t.e {
-			if e := &t.e[j]; e.shift > 12 && e.tag != 1 && (e.tag^va)>>e.shift == 0 {
-				e.tag = 1
-			}
-		}
+		c.its[i].flushPage(va)
 	}
 }
 

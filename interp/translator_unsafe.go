@@ -54,8 +54,8 @@ type Translator interface {
 	// LeaveSpace is called when the CPU leaves an address space, and returns what
 	// EnterSpace is given when it comes back and nothing has changed there; nil if it
 	// comes anew. Global pages stay. old is what an earlier call returned that is not
-	// needed any more, for its memory, or nil.
-	LeaveSpace(old any) any
+	// needed any more, for its memory, or nil; now is for Credits.
+	LeaveSpace(old any, now uint16) any
 	EnterSpace(saved any)
 	// Poke says that the pending word was set. It may be called from any
 	// goroutine.
@@ -79,7 +79,7 @@ func (c *CPU) CodePageAt(va uint64) *CodePage {
 	if c.long && !canonical(lin) {
 		return nil
 	}
-	if e := &c.it.e[lin>>12&(fetchSize-1)]; e.tag == lin&^pageMask {
+	if e := c.it.find(lin); e != nil {
 		return e.page
 	}
 	acc := mmu.Exec
@@ -432,8 +432,8 @@ func (c *CPU) variantHere() (Variant, bool) {
 		return 0, false
 	}
 	lin := (c.RIP + c.R[x86.RSeg+x86.CS]) & c.linMask
-	e := &c.it.e[lin>>12&(fetchSize-1)]
-	if e.tag != lin&^pageMask {
+	e := c.it.find(lin)
+	if e == nil {
 		return 0, false
 	}
 	if e.shift >= 21 {
@@ -446,8 +446,8 @@ func (c *CPU) variantHere() (Variant, bool) {
 // in all address spaces.
 func (c *CPU) Global() bool {
 	lin := (c.RIP + c.R[x86.RSeg+x86.CS]) & c.linMask
-	e := &c.it.e[lin>>12&(fetchSize-1)]
-	return e.tag == lin&^pageMask && e.global
+	e := c.it.find(lin)
+	return e != nil && e.tag&pageMask == 0
 }
 
 // heated is what the head of a block does when it has been entered hotAt times.
