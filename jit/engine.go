@@ -478,7 +478,8 @@ type jumpInfo struct {
 	credit interp.Credit
 }
 
-// mayJump notes that an entry of a jump cache may lead to a region.
+// mayJump notes that an entry of a jump cache may lead to a region. The note is kept for
+// as long as jumpInfo says that the entry led there last.
 func (e *Engine) mayJump(r *region, entry uint32) {
 	const many = 64
 	if slices.Contains(r.jumps, entry) {

@@ -289,8 +289,11 @@ func (e *Engine) EnterSpace(saved any) {
 			m.local = true
 		}
 		e.sh.jump[j.cache][j.n] = j.jumpEntry
-		e.jumpInfo[j.cache][j.n] = j.jumpInfo
-		e.mayJump(r, j.cache<<16|j.n)
+		info := &e.jumpInfo[j.cache][j.n]
+		if info.to != j.to {
+			e.mayJump(r, j.cache<<16|j.n) // it may have been forgotten
+		}
+		*info = j.jumpInfo
 		e.filled[j.cache][0] = append(e.filled[j.cache][0], j.n)
 	}
 }
