@@ -296,7 +296,7 @@ type DirectPage struct {
 	Block *mmu.Block
 	Off   uint64 // of the page in Block
 	Write bool   // it may be written, too
-	Large bool   // it is a part of a large page
+	Size  uint64 // of the guest's page, of which it may be a part
 }
 
 // Direct finds the page at linear address va for a read or a write by CPL 3, if it is
@@ -326,11 +326,61 @@ func (c *CPU) Direct(va uint64, write, ahead bool) (p DirectPage, ok bool) {
 	if at.host == nil || at.rgn.Kind != mmu.RAM {
 		return p, false
 	}
-	p = DirectPage{at.rgn.Blk, (at.rgn.Off + pa - at.rgn.Base) &^ pageMask, false, t.PageSize > mmu.PageSize}
+	p = DirectPage{at.rgn.Blk, (at.rgn.Off + pa - at.rgn.Base) &^ pageMask, false, t.PageSize}
 	if write || t.Writable && t.Dirty {
 		p.Write = p.Block.SetFlags(p.Off, mmu.PageDirty|mmu.PageStored)&mmu.PageCode == 0
 	}
 	return p, p.Write || !write
+}
+
+// A PageLook answers Direct(va, false, true) for one address after another, quickest for those
+// in the same 2 MiB, with one difference: a page may be written only where it has been,
+// by a TLB or as Direct said. The guest must not run meanwhile.
+type PageLook struct {
+	c     *CPU
+	at    uint64 // number of the 2 MiB that table is for
+	table mmu.Table
+	has   bool // there is a table
+	slow  bool // Direct has to say
+	rgn   *mmu.Region
+}
+
+// Look begins to look at pages.
+func (c *CPU) Look() PageLook {
+	return PageLook{c: c, at: ^uint64(0), slow: c.DR[7]&0xff != 0 || c.NumCPUs > 1}
+}
+
+// Direct is described above.
+func (l *PageLook) Direct(va uint64) (p DirectPage, ok bool) {
+	c := l.c
+	if n := va >> 21; n != l.at {
+		l.at = n
+		l.has = false
+		if !l.slow && canonical(va) {
+			l.table, l.has = c.Mem.Table(&c.paging, va)
+		}
+	}
+	if !l.has {
+		return c.Direct(va, false, true)
+	}
+	t, ok := l.table.Page(va)
+	if !ok || !t.Accessed {
+		return p, false
+	}
+	pa := t.PA & c.physMask
+	if c.LocalIO != nil && pa>>12 == c.apicHi {
+		return c.Direct(va, false, true)
+	}
+	r := l.rgn
+	if r == nil || pa-r.Base >= r.Size {
+		if r = c.Mem.Find(pa); r == nil || r.Kind != mmu.RAM {
+			return p, false
+		}
+		l.rgn = r
+	}
+	p = DirectPage{Block: r.Blk, Off: (r.Off + pa - r.Base) &^ pageMask, Size: t.PageSize}
+	p.Write = t.Writable && t.Dirty && p.Block.Flags(p.Off)&(mmu.PageCode|mmu.PageStored) == mmu.PageStored
+	return p, true
 }
 
 // MapsProgram reports whether CPL 3 could execute a page of code at linear address va without

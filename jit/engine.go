@@ -384,6 +384,9 @@ func (e *Engine) detach(r *region) {
 		}
 	}
 	for _, j := range r.jumps {
+		if info := &e.jumpInfo[j>>16][j&0xffff]; info.to == uint32(r.entry) {
+			info.to = 0
+		}
 		if je := &e.sh.jump[j>>16][j&0xffff]; je.host-uint64(e.arena.Base)-uint64(r.host) < uint64(r.end-r.host) {
 			*je = e.noJump
 		}

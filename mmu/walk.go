@@ -221,6 +221,76 @@ again: // where an entry changes under the walk, that begins anew
 	return t, 0, true
 }
 
+// A Table is what translates the 2 MiB around a linear address, to look at many pages there
+// without a walk for each: the last level of the paging structures, or a large page. It is
+// right until the guest's tables change.
+type Table struct {
+	entries        []byte
+	large          Translation // of the first of the 2 MiB, where entries is nil
+	user, writable bool        // as the levels above have it
+	pge            bool
+	rsvd           uint64
+}
+
+// Table returns what translates the 2 MiB around va, which must be canonical, in 4-level
+// paging; ok is false in other forms, and where CPL 3 can read nothing, or a table is not
+// in RAM.
+func (m *Memory) Table(p *Paging, va uint64) (t Table, ok bool) {
+	if p.Form != Paging4 {
+		return t, false
+	}
+	t = Table{user: true, writable: true, pge: p.PGE, rsvd: addr52 &^ (1<<p.PhysBits - 1)}
+	if !p.NXE {
+		t.rsvd |= pteNX
+	}
+	table := p.CR3 & addr52
+	for shift := 39; shift > 12; shift -= 9 {
+		e := m.readPTE(table+(va>>shift&0x1ff)*8, 8)
+		if e&pteP != 0 && e&ptePS != 0 {
+			look := *p
+			look.SetAccessedDirty = false
+			t.large, _, ok = m.Walk(&look, va&^(1<<21-1), User)
+			return t, ok
+		}
+		if e&pteP == 0 || e&t.rsvd != 0 {
+			return t, false
+		}
+		t.user = t.user && e&pteU != 0
+		t.writable = t.writable && e&pteW != 0
+		table = e & addr52
+	}
+	r := m.Find(table)
+	if r == nil || r.Kind != RAM || r.Size-(table-r.Base) < PageSize {
+		return t, false
+	}
+	off := r.Off + (table - r.Base)
+	t.entries = r.Blk.Bytes[off : off+PageSize]
+	return t, true
+}
+
+// Page is Walk for a read by CPL 3 of an address that the table translates, without
+// setting accessed bits.
+func (t *Table) Page(va uint64) (tr Translation, ok bool) {
+	if t.entries == nil {
+		tr = t.large
+		tr.PA += va & (1<<21 - 1)
+		return tr, true
+	}
+	e := load(t.entries, va>>12&0x1ff*8, 8)
+	if !t.user || e&(pteP|pteU) != pteP|pteU || e&t.rsvd != 0 {
+		return tr, false
+	}
+	return Translation{
+		PA:       e&addr52 | va&(PageSize-1),
+		PageSize: PageSize,
+		Writable: t.writable && e&pteW != 0,
+		User:     true,
+		Global:   e&pteG != 0 && t.pge,
+		Dirty:    e&pteD != 0,
+		Accessed: e&pteA != 0,
+	}, true
+}
+
 // readPTE reads the paging-structure entry at pa, of width bytes, in one step.
 func (m *Memory) readPTE(pa uint64, width int) uint64 {
 	if r := m.Find(pa); r != nil && r.Kind != IO {
