@@ -74,6 +74,8 @@ func (t *translator) canSystem(g *ginst) bool {
 		return kernel && t.wide && x.OpSize == 8
 	case opRdtsc, opRdtscp:
 		return t.canReadTSC()
+	case opMov:
+		return x.Args[1].Kind == decode.Seg
 	}
 	return false
 }
@@ -149,6 +151,8 @@ func (t *translator) systemInst(g *ginst) bool {
 		t.iretInst(g)
 	case opRdtsc, opRdtscp:
 		t.rdtscInst(g)
+	case opMov:
+		t.selectorInst(g, live)
 	}
 	return true
 }
@@ -251,6 +255,31 @@ func (t *translator) statusFrom() {
 	t.byte(0x0f, 0x92, 0xc0)     // setc al
 	t.byte(0x04, 0x7f)           // add al, 0x7f: OF is what AL was
 	t.byte(0x9e)                 // sahf
+}
+
+// selectorInst is MOV from a segment register, which clears the upper bits of a register of
+// more than 16 bits, and stores 16 bits in any case (SDM volume 2, MOV).
+func (t *translator) selectorInst(g *ginst, live bool) {
+	d := &g.x.Args[0]
+	h, to := int8(noReg), slot(d.Reg)
+	if d.Kind == decode.Mem {
+		to = t.ungrouped(t.refOf(g), 2, true, live)
+	} else {
+		h = t.home[d.Reg]
+	}
+	t.load(s0, gs(offState))
+	t.loadU16(s0, based(s0, stateSeg(g.x.Args[1].Reg)+segSel))
+	if d.Size == 2 {
+		t.byte(0x66)
+	}
+	switch {
+	case h != noReg:
+		t.opReg(0, false, 0x8b, h, s0) // mov
+	case d.Size == 2:
+		t.opMem(0, false, 0x89, s0, to) // mov
+	default:
+		t.store(to, s0)
+	}
 }
 
 // pushfInst is PUSHF. VM is clear wherever code is translated, and so is RF.
