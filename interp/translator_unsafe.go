@@ -363,11 +363,12 @@ func (l *PageLook) Direct(va uint64) (p DirectPage, ok bool) {
 	if !l.has {
 		return c.Direct(va, false, true)
 	}
-	t, ok := l.table.Page(va)
-	if !ok || !t.Accessed {
+	const read, written = mmu.MayRead | mmu.WasAccessed, mmu.MayWrite | mmu.WasWritten
+	pa, rights := l.table.Page(va)
+	if rights&read != read {
 		return p, false
 	}
-	pa := t.PA & c.physMask
+	pa &= c.physMask
 	if c.LocalIO != nil && pa>>12 == c.apicHi {
 		return c.Direct(va, false, true)
 	}
@@ -378,8 +379,8 @@ func (l *PageLook) Direct(va uint64) (p DirectPage, ok bool) {
 		}
 		l.rgn = r
 	}
-	p = DirectPage{Block: r.Blk, Off: (r.Off + pa - r.Base) &^ pageMask, Size: t.PageSize}
-	p.Write = t.Writable && t.Dirty && p.Block.Flags(p.Off)&(mmu.PageCode|mmu.PageStored) == mmu.PageStored
+	p = DirectPage{Block: r.Blk, Off: (r.Off + pa - r.Base) &^ pageMask, Size: l.table.PageSize}
+	p.Write = rights&written == written && p.Block.Flags(p.Off)&(mmu.PageCode|mmu.PageStored) == mmu.PageStored
 	return p, true
 }
 

@@ -56,7 +56,7 @@ const (
 	windowCold   = -40   // heat of a space that lost its window for good reason
 	windowBusy   = 100   // faults in a tick that are too many
 	windowRest   = 10    // ticks that its owner has not run before another space may have it
-	windowChecks = 20000 // pages compared in a tick that are too many
+	windowChecks = 50000 // pages compared in a tick that are too many
 	windowBad    = 45    // how often too many, less the ticks without, before the window is taken away
 	windowTries  = 8     // faults that the interpreter had to deal with before a region does without
 )

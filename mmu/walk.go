@@ -225,12 +225,23 @@ again: // where an entry changes under the walk, that begins anew
 // without a walk for each: the last level of the paging structures, or a large page. It is
 // right until the guest's tables change.
 type Table struct {
-	entries        []byte
-	large          Translation // of the first of the 2 MiB, where entries is nil
-	user, writable bool        // as the levels above have it
-	pge            bool
-	rsvd           uint64
+	PageSize uint64 // bytes that an entry maps
+	entries  []byte // nil: all is a part of one page
+	base     uint64 // which begins here
+	rights   PageRights
+	rsvd     uint64
 }
+
+// PageRights say what CPL 3 may do with a page.
+type PageRights uint8
+
+// Bits of PageRights.
+const (
+	MayRead     PageRights = 1 << iota
+	MayWrite               // and the dirty bit may be clear
+	WasAccessed            // the accessed bit of the entry is set
+	WasWritten             // and the dirty bit
+)
 
 // Table returns what translates the 2 MiB around va, which must be canonical, in 4-level
 // paging; ok is false in other forms, and where CPL 3 can read nothing, or a table is not
@@ -239,7 +250,7 @@ func (m *Memory) Table(p *Paging, va uint64) (t Table, ok bool) {
 	if p.Form != Paging4 {
 		return t, false
 	}
-	t = Table{user: true, writable: true, pge: p.PGE, rsvd: addr52 &^ (1<<p.PhysBits - 1)}
+	t = Table{PageSize: PageSize, rights: MayRead | MayWrite | WasAccessed | WasWritten, rsvd: addr52 &^ (1<<p.PhysBits - 1)}
 	if !p.NXE {
 		t.rsvd |= pteNX
 	}
@@ -249,14 +260,16 @@ func (m *Memory) Table(p *Paging, va uint64) (t Table, ok bool) {
 		if e&pteP != 0 && e&ptePS != 0 {
 			look := *p
 			look.SetAccessedDirty = false
-			t.large, _, ok = m.Walk(&look, va&^(1<<21-1), User)
+			w, _, ok := m.Walk(&look, va&^(1<<21-1), User)
+			t.PageSize, t.base, t.rights = w.PageSize, w.PA, rightsOf(w.Writable, w.Accessed, w.Dirty)
 			return t, ok
 		}
-		if e&pteP == 0 || e&t.rsvd != 0 {
+		if e&(pteP|pteU) != pteP|pteU || e&t.rsvd != 0 {
 			return t, false
 		}
-		t.user = t.user && e&pteU != 0
-		t.writable = t.writable && e&pteW != 0
+		if e&pteW == 0 {
+			t.rights &^= MayWrite
+		}
 		table = e & addr52
 	}
 	r := m.Find(table)
@@ -268,27 +281,29 @@ func (m *Memory) Table(p *Paging, va uint64) (t Table, ok bool) {
 	return t, true
 }
 
-// Page is Walk for a read by CPL 3 of an address that the table translates, without
-// setting accessed bits.
-func (t *Table) Page(va uint64) (tr Translation, ok bool) {
+// rightsOf is the rights to a page that may be read.
+func rightsOf(write, accessed, dirty bool) PageRights {
+	r := MayRead
+	for i, b := range [...]bool{write, accessed, dirty} {
+		if b {
+			r |= MayWrite << i
+		}
+	}
+	return r
+}
+
+// Page translates an address in the 2 MiB. Without MayRead pa says nothing.
+func (t *Table) Page(va uint64) (pa uint64, rights PageRights) {
 	if t.entries == nil {
-		tr = t.large
-		tr.PA += va & (1<<21 - 1)
-		return tr, true
+		return t.base + va&(1<<21-1), t.rights
 	}
 	e := load(t.entries, va>>12&0x1ff*8, 8)
-	if !t.user || e&(pteP|pteU) != pteP|pteU || e&t.rsvd != 0 {
-		return tr, false
+	if e&(pteP|pteU) != pteP|pteU || e&t.rsvd != 0 {
+		return 0, 0
 	}
-	return Translation{
-		PA:       e&addr52 | va&(PageSize-1),
-		PageSize: PageSize,
-		Writable: t.writable && e&pteW != 0,
-		User:     true,
-		Global:   e&pteG != 0 && t.pge,
-		Dirty:    e&pteD != 0,
-		Accessed: e&pteA != 0,
-	}, true
+	const bits = (pteA | pteD) / pteA * WasAccessed // they are in this order
+	rights = MayRead | PageRights(e&pteW) | PageRights(e/pteA)*WasAccessed&bits
+	return e&addr52 | va&(PageSize-1), rights & t.rights
 }
 
 // readPTE reads the paging-structure entry at pa, of width bytes, in one step.

@@ -244,9 +244,13 @@ func TestWalk(t *testing.T) {
 			look.SetAccessedDirty = false
 			tr, _, ok = m.Walk(&look, va, User)
 			if table, is := m.Table(p, va); is {
-				got, gotOK := table.Page(va)
-				if ok != gotOK || ok && got != tr {
-					t.Fatalf("round %d, %#x: the table says %+v, %v; the walk %+v, %v", round, va, got, gotOK, tr, ok)
+				at, rights := table.Page(va)
+				want := PageRights(0)
+				if ok {
+					want = rightsOf(tr.Writable, tr.Accessed, tr.Dirty)
+				}
+				if rights != want || ok && (at != tr.PA || table.PageSize != tr.PageSize) {
+					t.Fatalf("round %d, %#x: the table says %#x, %b, size %#x; the walk %+v, %v", round, va, at, rights, table.PageSize, tr, ok)
 				}
 				seen[fmt.Sprintf("table, %v, page size %#x", ok, tr.PageSize)]++
 			} else if ok && p.Form == Paging4 {
