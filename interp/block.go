@@ -317,10 +317,7 @@ func (c *CPU) markCode(p *codePage) {
 			p.key.blk.ClearFlags(p.key.off, mmu.PageStored)
 		}
 		c.codeMarks++
-		host := pageStart(p.bytes)
-		for i := range c.sh.tlbs {
-			c.sh.tlbs[i].dropHostWrites(host)
-		}
+		c.dropWriters(p)
 		if c.tr != nil {
 			c.tr.Protect(p.key.blk, p.key.off)
 		}

@@ -65,16 +65,17 @@ type shared struct {
 // small page does not have to look at every entry: a bit for each 2 MiB of address
 // space, modulo 128 GiB. The bits stay until all is flushed.
 type largePages struct {
-	at  [1024]uint64
-	any bool
+	at   [1024]uint64
+	any  bool
+	last uint64 // what add was called for last: the page's number, and shift
 }
 
 // add notes a piece at va of a page of 1<<shift bytes.
 func (l *largePages) add(va uint64, shift uint8) {
-	if shift <= 12 {
+	if shift <= 12 || l.any && l.last == va>>shift<<8|uint64(shift) {
 		return
 	}
-	l.any = true
+	l.any, l.last = true, va>>shift<<8|uint64(shift)
 	n := uint64(1) << (shift - 21) // 2 MiB, 4 MiB or 1 GiB
 	for i := va >> 21 &^ (n - 1); n > 0; i, n = i+1, n-1 {
 		l.at[i>>6&1023] |= 1 << (i & 63)
@@ -201,13 +202,73 @@ func (t *tlbSet) dropHostWrites(host hostPtr) {
 		l := &t.filled[k]
 		for _, n := range l.n[:l.len] {
 			if n >= tlbSize {
-				i := uint64(n - tlbSize)
-				if page := -t.w.ntag[i]; t.w.add[i] == addend(page, host) {
-					t.invalidate(n)
-				}
+				t.dropHostWrite(uint64(n-tlbSize), host)
 			}
 		}
 	}
+}
+
+// dropHostWrite removes write entry i if it points at a page of host memory.
+func (t *tlbSet) dropHostWrite(i uint64, host hostPtr) {
+	if page := -t.w.ntag[i]; t.w.add[i] == addend(page, host) {
+		t.w.ntag[i] = tlbInvalid(i)
+	}
+}
+
+// writers says for each page of a block in which entry of the write TLBs it may be: most
+// pages that become code have been written through one linear address, if any. It is
+// writer's number of the entry, or 0 if it is in none, or manyWriters.
+type writers []uint32
+
+const manyWriters = ^uint32(0)
+
+// writer is the number of entry i of the write half of a TLB.
+func (c *CPU) writer(set *tlbSet, i uint64) uint32 {
+	n := uint32(0)
+	for set != &c.sh.tlbs[n] {
+		n++
+	}
+	return n<<tlbBits + uint32(i) + 1
+}
+
+// writersOf returns those of a block.
+func (c *CPU) writersOf(b *mmu.Block) writers {
+	if c.lastBlock != b {
+		w := c.writers[b]
+		if w == nil {
+			w = make(writers, len(b.Bytes)/mmu.PageSize)
+			c.writers[b] = w
+		}
+		c.lastBlock, c.lastWriters = b, w
+	}
+	return c.lastWriters
+}
+
+// noteWriter notes that the page at linear address va has been entered into a write
+// TLB; it is the one at off of a block.
+func (c *CPU) noteWriter(set *tlbSet, va uint64, b *mmu.Block, off uint64) {
+	w, n := &c.writersOf(b)[off/mmu.PageSize], c.writer(set, va>>12&(tlbSize-1))
+	if *w == 0 {
+		*w = n
+	} else if *w != n {
+		*w = manyWriters
+	}
+}
+
+// dropWriters removes a page of code from the write TLBs.
+func (c *CPU) dropWriters(p *codePage) {
+	w, host := &c.writersOf(p.key.blk)[p.key.off/mmu.PageSize], pageStart(p.bytes)
+	switch n := *w; n {
+	case 0:
+	case manyWriters:
+		for i := range c.sh.tlbs {
+			c.sh.tlbs[i].dropHostWrites(host)
+		}
+	default:
+		n--
+		c.sh.tlbs[n>>tlbBits].dropHostWrite(uint64(n&(tlbSize-1)), host)
+	}
+	*w = 0
 }
 
 func (t *tlbSet) fill(page uint64, write bool, tr *mmu.Translation, host hostPtr) {

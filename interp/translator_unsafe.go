@@ -576,6 +576,7 @@ func (c *CPU) fillFrom(set *tlbSet, va uint64, write bool, t *mmu.Translation, p
 	base := pageOf(p.host, va)
 	if !write {
 		set.fill(page, false, t, base)
+		c.fillAround(set, page, false, t, p)
 		return true
 	}
 	if p.rgn.Kind != mmu.RAM {
@@ -591,5 +592,45 @@ func (c *CPU) fillFrom(set *tlbSet, va uint64, write bool, t *mmu.Translation, p
 		return false
 	}
 	set.fill(page, true, t, base)
+	c.noteWriter(set, page, p.rgn.Blk, off)
+	c.fillAround(set, page, true, t, p)
 	return true
+}
+
+// aroundPages is how many pages are entered into a TLB together, as parts of one large page.
+const aroundPages = 8
+
+// fillAround enters what lies around a page that has just been entered, of the same large
+// page, where there is nothing else in the TLB. Systems map all memory by
+// large pages that are global, and use what follows what they have used.
+func (c *CPU) fillAround(set *tlbSet, page uint64, write bool, t *mmu.Translation, p place) {
+	if t.PageSize == mmu.PageSize || !t.Global || set.limit != 0 || c.NumCPUs > 1 || c.DR[7]&0xff != 0 {
+		return
+	}
+	r := p.rgn
+	const size = aroundPages * mmu.PageSize
+	pa := t.PA &^ (size - 1)
+	if pa < r.Base || r.Size-(pa-r.Base) < size || c.LocalIO != nil && (c.apicHi<<12^pa)&^(size-1) == 0 {
+		return
+	}
+	h := &set.r
+	if write {
+		h = &set.w
+	}
+	host := hostPointer(r, pa)
+	for i := range uint64(aroundPages) {
+		off := i * mmu.PageSize
+		va := page&^(size-1) + off
+		n := va >> 12 & (tlbSize - 1)
+		if h.ntag[n] != tlbInvalid(n) {
+			continue
+		}
+		if at := r.Off + pa - r.Base + off; write {
+			if r.Blk.Flags(at)&mmu.PageCode != 0 || r.Blk.SetFlags(at, mmu.PageDirty|mmu.PageStored)&mmu.PageCode != 0 {
+				continue
+			}
+			c.noteWriter(set, va, r.Blk, at)
+		}
+		set.fill(va, write, t, hostAdd(host, off))
+	}
 }
