@@ -218,8 +218,7 @@ func (c *CPU) lookup() *Op {
 // and returns nil, which makes the loop look it up.
 func (c *CPU) goTo(ip uint64) *Op {
 	lin := (ip + c.R[x86.RSeg+x86.CS]) & c.linMask
-	e := &c.it.e[lin>>12&(fetchSize-1)]
-	if e.tag == lin&^pageMask {
+	if e := c.it.find(lin); e != nil {
 		off := lin & pageMask
 		if o := e.page.heads.get(uint16(off)); o != nil {
 			c.R[x86.RPage] = ip - off
@@ -236,8 +235,7 @@ func (c *CPU) goTo(ip uint64) *Op {
 func (c *CPU) fetchPage() (*codePage, uint64) {
 	lin := c.fetchLin(c.RIP)
 	off := lin & pageMask
-	e := &c.it.e[lin>>12&(fetchSize-1)]
-	if e.tag == lin&^pageMask {
+	if e := c.it.find(lin); e != nil {
 		return e.page, off
 	}
 	t := c.fetchTranslate(lin)
@@ -249,9 +247,7 @@ func (c *CPU) fetchPage() (*codePage, uint64) {
 	p := c.page(r, pa)
 	if !c.limited {
 		shift := uint8(bits.TrailingZeros64(t.PageSize))
-		*e = fetchEntry{lin &^ pageMask, p, t.Global, shift}
-		c.it.local = c.it.local || !t.Global
-		c.it.large.add(lin, shift)
+		c.it.fill(lin, p, t.Global, shift)
 	}
 	return p, off
 }
@@ -321,10 +317,7 @@ func (c *CPU) markCode(p *codePage) {
 			p.key.blk.ClearFlags(p.key.off, mmu.PageStored)
 		}
 		c.codeMarks++
-		host := pageStart(p.bytes)
-		for i := range c.sh.tlbs {
-			c.sh.tlbs[i].dropHostWrites(host)
-		}
+		c.dropWriters(p)
 		if c.tr != nil {
 			c.tr.Protect(p.key.blk, p.key.off)
 		}

@@ -71,13 +71,18 @@ type CPU struct {
 	physMask  uint64 // of what A20 lets through
 
 	sh *shared
-	// Address spaces that are not current, a clock for their age, and how often a
-	// page that a write TLB may have held became code.
+	// Address spaces that are not current, how often one has been left, the last number
+	// that one was given, and how often a page that a write TLB may have held became code.
 	spaces     [maxSpaces]space
 	spaceClock uint64
+	lastSpace  uint64
 	codeMarks  uint64
-	its        [3]fetchTLB // of CPL 0 to 2, of CPL 3, and one that stays empty
-	paging     mmu.Paging
+	// Where pages are in the write TLBs, and the block that was asked for last.
+	writers     map[*mmu.Block]writers
+	lastBlock   *mmu.Block
+	lastWriters writers
+	its         [3]fetchTLB // of CPL 0 to 2, of CPL 3, and one that stays empty
+	paging      mmu.Paging
 
 	Mem   *mmu.Memory
 	Ports x86.Ports
@@ -157,7 +162,7 @@ const (
 // New returns a CPU in its reset state. The caller fills the exported fields
 // before it calls Run; Mem, Ports, Int, Model and TSC are needed.
 func New(mem *mmu.Memory, model *x86.Model) *CPU {
-	c := &CPU{Mem: mem, Model: model, NumCPUs: 1, pending: new(atomic.Uint32), intWaiting: new(uint32), hotAt: ^uint64(0), wake: make(chan struct{}, 1), cross: map[crossKey]*crossing{}, Log: &Log{Out: io.Discard}}
+	c := &CPU{Mem: mem, Model: model, NumCPUs: 1, pending: new(atomic.Uint32), intWaiting: new(uint32), hotAt: ^uint64(0), wake: make(chan struct{}, 1), cross: map[crossKey]*crossing{}, writers: map[*mmu.Block]writers{}, Log: &Log{Out: io.Discard}}
 	for i := range c.code {
 		c.code[i] = map[pageKey]*codePage{}
 	}
@@ -170,6 +175,7 @@ func New(mem *mmu.Memory, model *x86.Model) *CPU {
 	for i := range c.its {
 		c.its[i].init()
 	}
+	c.newSpace()
 	mem.OnRemap(func() { c.request(reqFlush) })
 	mem.OnCodeWrite(c.postInvalidation)
 	c.ResetState(true)

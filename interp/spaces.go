@@ -2,11 +2,21 @@ package interp
 
 // Address spaces that are not current.
 //
-// A TLB entry carries no PCID. Instead, a write to CR3 that changes the PCID takes
-// the entries of the old one out of the TLBs and puts them aside, and brings those
-// of the new one back, if the write asks to keep them (SDM volume 3, 4.10.4.1).
-// That costs a few nanoseconds an entry, where filling one anew costs a page walk,
-// and a hit needs no comparison with the PCID.
+// A data TLB's entry carries no PCID. Instead, a write to CR3 that changes the PCID
+// takes the entries of the old one out of the TLBs and puts them aside, and brings
+// those of the new one back, if the write asks to keep them (SDM volume 3,
+// 4.10.4.1). That costs a few nanoseconds an entry, where filling one anew costs a page
+// walk, and a hit needs no comparison with the PCID.
+//
+// Two programs that talk by a pipe run for some microseconds at a time, and use
+// few of the pages that they have ever used. So an entry is brought back a
+// limited number of times: it has a credit. When that is used up it stays away. If
+// it is then missed soon, it gets a greater credit than it had, so that what is
+// in use all the time is hardly ever missed; else it has cost little.
+//
+// The TLBs for code are read by the interpreter alone. There a comparison costs less, and an
+// entry has the number of its address space. When entries become stale the space
+// gets a new number.
 
 import "hotblock/x86"
 
@@ -20,10 +30,9 @@ type space struct {
 	pcid    uint64
 	used    uint64 // when it was left, by CPU.spaceClock
 	entries []spaceEntry
-	fetch   []fetchEntry
-	ring    []uint8 // of each fetch entry: the index of its TLB
-	marks   uint64  // CPU.codeMarks then
-	native  any     // what the translator keeps
+	number  uint64 // of its entries in the TLBs for code, or 0 where there are none any more
+	marks   uint64 // CPU.codeMarks then
+	native  any    // what the translator keeps
 }
 
 type spaceEntry struct {
@@ -31,6 +40,70 @@ type spaceEntry struct {
 	n         uint32 // as in tlbSet.info
 	set       uint8
 	shift     uint8
+	credit    Credit
+}
+
+// A Credit says how often something that is kept for an address space is brought back
+// when the CPU comes to it. The time now is a count of switches, of which some
+// bits are enough.
+type Credit struct {
+	left  uint16 // how often still; when it is used up: the time when that happened
+	grade uint8  // left began as firstCredit<<grade
+	spent bool
+}
+
+const (
+	firstCredit = 4
+	topGrade    = 6
+	soon        = 64 // switches: a miss before that many says that the credit was too small
+)
+
+// Missed gives a new credit to what was not there when it was needed.
+func (c *Credit) Missed(now uint16) {
+	switch {
+	case !c.spent || now-c.left >= soon:
+		c.grade = 0
+	case c.grade < topGrade:
+		c.grade++
+	}
+	c.left, c.spent = firstCredit<<c.grade, false
+}
+
+// Spend takes one from the credit, and reports whether there was one.
+func (c *Credit) Spend(now uint16) bool {
+	if c.left == 0 {
+		c.left, c.spent = now, true
+		return false
+	}
+	c.left--
+	return true
+}
+
+// Numbers of address spaces: they take the place of an offset in a page.
+const (
+	firstSpace = 2
+	endSpaces  = pageMask + 1
+)
+
+// newSpace gives the current address space a new number, so that the TLBs for code
+// have no entries of it.
+func (c *CPU) newSpace() {
+	if c.lastSpace++; c.lastSpace < firstSpace || c.lastSpace == endSpaces {
+		c.lastSpace = firstSpace
+		for i := range c.its {
+			c.its[i].init()
+		}
+		for i := range c.spaces {
+			c.spaces[i].number = 0
+		}
+	}
+	c.numberSpace(c.lastSpace)
+}
+
+func (c *CPU) numberSpace(n uint64) {
+	for i := range c.its {
+		c.its[i].space = n
+	}
 }
 
 // switchSpace makes the TLBs those of another PCID; keep says that what they held
@@ -47,8 +120,11 @@ func (c *CPU) switchSpace(old, pcid uint64, keep bool) {
 	s := c.findSpace(pcid)
 	if s != nil && keep {
 		c.enterSpace(s)
-	} else if c.tr != nil {
-		c.tr.EnterSpace(nil)
+	} else {
+		c.newSpace()
+		if c.tr != nil {
+			c.tr.EnterSpace(nil)
+		}
 	}
 	if s != nil {
 		s.valid = false
@@ -87,40 +163,32 @@ func (c *CPU) leaveSpace(pcid uint64) {
 		}
 	}
 	c.spaceClock++
-	*s = space{valid: true, pcid: pcid, used: c.spaceClock, entries: s.entries[:0], fetch: s.fetch[:0], ring: s.ring[:0], marks: c.codeMarks, native: s.native}
+	now := uint16(c.spaceClock)
+	*s = space{valid: true, pcid: pcid, used: c.spaceClock, entries: s.entries[:0], number: c.it.space, marks: c.codeMarks, native: s.native}
 	for i := range c.sh.tlbs {
 		t := &c.sh.tlbs[i]
+		t.clock = now
 		t.code.flush()
 		l := &t.filled[0]
 		for _, n := range l.n[:l.len] {
-			t.info[n].listed &^= 1
-			if t.info[n].global {
+			info := &t.info[n]
+			info.listed &^= 1
+			if info.global {
 				continue
 			}
 			h, k := t.half(n)
-			if h.ntag[k] != tlbInvalid(k) {
-				s.entries = append(s.entries, spaceEntry{h.ntag[k], h.add[k], n, uint8(i), t.info[n].shift})
-				h.ntag[k] = tlbInvalid(k)
+			if h.ntag[k] == tlbInvalid(k) {
+				continue
 			}
+			if info.credit.Spend(now) {
+				s.entries = append(s.entries, spaceEntry{h.ntag[k], h.add[k], n, uint8(i), info.shift, info.credit})
+			}
+			h.ntag[k] = tlbInvalid(k)
 		}
 		l.len = 0
 	}
-	for i := range c.its {
-		t := &c.its[i]
-		if !t.local {
-			continue
-		}
-		t.local = false
-		for j := range t.e {
-			if e := &t.e[j]; e.tag != 1 && !e.global {
-				s.fetch = append(s.fetch, *e)
-				s.ring = append(s.ring, uint8(i))
-				e.tag = 1
-			}
-		}
-	}
 	if c.tr != nil {
-		s.native = c.tr.LeaveSpace(s.native)
+		s.native = c.tr.LeaveSpace(s.native, now)
 	}
 }
 
@@ -132,17 +200,13 @@ func (c *CPU) enterSpace(s *space) {
 			continue // the page may have code by now
 		}
 		t := &c.sh.tlbs[e.set]
+		t.info[e.n].credit = e.credit
 		t.put(e.n, e.ntag, e.add, false, e.shift)
 	}
-	for i := range s.fetch {
-		e := &s.fetch[i]
-		if e.page.mode != c.mode {
-			continue
-		}
-		t := &c.its[s.ring[i]]
-		t.e[e.tag>>12&(fetchSize-1)] = *e
-		t.local = true
-		t.large.add(e.tag, e.shift)
+	if s.number == 0 {
+		c.newSpace()
+	} else {
+		c.numberSpace(s.number)
 	}
 	if c.tr != nil {
 		c.tr.EnterSpace(s.native)

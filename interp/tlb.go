@@ -51,6 +51,7 @@ type tlbSet struct {
 	filled [2]tlbList
 	limit  int // of the length of a list, or 0: see SetTLBSize
 	large  largePages
+	clock  uint16 // CPU.spaceClock, for credits
 }
 
 // shared is what generated code may address beside its own: it holds no Go
@@ -64,16 +65,17 @@ type shared struct {
 // small page does not have to look at every entry: a bit for each 2 MiB of address
 // space, modulo 128 GiB. The bits stay until all is flushed.
 type largePages struct {
-	at  [1024]uint64
-	any bool
+	at   [1024]uint64
+	any  bool
+	last uint64 // what add was called for last: the page's number, and shift
 }
 
 // add notes a piece at va of a page of 1<<shift bytes.
 func (l *largePages) add(va uint64, shift uint8) {
-	if shift <= 12 {
+	if shift <= 12 || l.any && l.last == va>>shift<<8|uint64(shift) {
 		return
 	}
-	l.any = true
+	l.any, l.last = true, va>>shift<<8|uint64(shift)
 	n := uint64(1) << (shift - 21) // 2 MiB, 4 MiB or 1 GiB
 	for i := va >> 21 &^ (n - 1); n > 0; i, n = i+1, n-1 {
 		l.at[i>>6&1023] |= 1 << (i & 63)
@@ -103,6 +105,7 @@ type tlbInfo struct {
 	listed uint8 // which lists it is in: a bit for each
 	global bool
 	shift  uint8 // log2 of the size of the guest's page
+	credit Credit
 }
 
 // Indices into CPU.tlbs.
@@ -199,13 +202,73 @@ func (t *tlbSet) dropHostWrites(host hostPtr) {
 		l := &t.filled[k]
 		for _, n := range l.n[:l.len] {
 			if n >= tlbSize {
-				i := uint64(n - tlbSize)
-				if page := -t.w.ntag[i]; t.w.add[i] == addend(page, host) {
-					t.invalidate(n)
-				}
+				t.dropHostWrite(uint64(n-tlbSize), host)
 			}
 		}
 	}
+}
+
+// dropHostWrite removes write entry i if it points at a page of host memory.
+func (t *tlbSet) dropHostWrite(i uint64, host hostPtr) {
+	if page := -t.w.ntag[i]; t.w.add[i] == addend(page, host) {
+		t.w.ntag[i] = tlbInvalid(i)
+	}
+}
+
+// writers says for each page of a block in which entry of the write TLBs it may be: most
+// pages that become code have been written through one linear address, if any. It is
+// writer's number of the entry, or 0 if it is in none, or manyWriters.
+type writers []uint32
+
+const manyWriters = ^uint32(0)
+
+// writer is the number of entry i of the write half of a TLB.
+func (c *CPU) writer(set *tlbSet, i uint64) uint32 {
+	n := uint32(0)
+	for set != &c.sh.tlbs[n] {
+		n++
+	}
+	return n<<tlbBits + uint32(i) + 1
+}
+
+// writersOf returns those of a block.
+func (c *CPU) writersOf(b *mmu.Block) writers {
+	if c.lastBlock != b {
+		w := c.writers[b]
+		if w == nil {
+			w = make(writers, len(b.Bytes)/mmu.PageSize)
+			c.writers[b] = w
+		}
+		c.lastBlock, c.lastWriters = b, w
+	}
+	return c.lastWriters
+}
+
+// noteWriter notes that the page at linear address va has been entered into a write
+// TLB; it is the one at off of a block.
+func (c *CPU) noteWriter(set *tlbSet, va uint64, b *mmu.Block, off uint64) {
+	w, n := &c.writersOf(b)[off/mmu.PageSize], c.writer(set, va>>12&(tlbSize-1))
+	if *w == 0 {
+		*w = n
+	} else if *w != n {
+		*w = manyWriters
+	}
+}
+
+// dropWriters removes a page of code from the write TLBs.
+func (c *CPU) dropWriters(p *codePage) {
+	w, host := &c.writersOf(p.key.blk)[p.key.off/mmu.PageSize], pageStart(p.bytes)
+	switch n := *w; n {
+	case 0:
+	case manyWriters:
+		for i := range c.sh.tlbs {
+			c.sh.tlbs[i].dropHostWrites(host)
+		}
+	default:
+		n--
+		c.sh.tlbs[n>>tlbBits].dropHostWrite(uint64(n&(tlbSize-1)), host)
+	}
+	*w = 0
 }
 
 func (t *tlbSet) fill(page uint64, write bool, tr *mmu.Translation, host hostPtr) {
@@ -216,6 +279,7 @@ func (t *tlbSet) fill(page uint64, write bool, tr *mmu.Translation, host hostPtr
 	if write {
 		n += tlbSize
 	}
+	t.info[n].credit.Missed(t.clock)
 	t.put(n, -page, addend(page, host), tr.Global, uint8(bits.TrailingZeros64(tr.PageSize)))
 }
 
@@ -238,26 +302,62 @@ func (t *tlbSet) put(n uint32, ntag, add uint64, global bool, shift uint8) {
 	}
 }
 
-// A fetchTLB maps linear pages to decoded code.
+// A fetchTLB maps linear pages to decoded code. Its entries carry a number of the
+// address space that they are for, so that those of several are there at a time.
 type fetchTLB struct {
 	e     [fetchSize]fetchEntry
 	large largePages
-	local bool // there may be entries that are not global
+	space uint64 // the number of the current one: see CPU.newSpace
 }
 
 const fetchSize = 512
 
 type fetchEntry struct {
-	tag    uint64 // linear page, or 1
-	page   *codePage
-	global bool
-	shift  uint8 // log2 of the size of the guest's page
+	tag   uint64 // linear page, and the number of its space, or 0 for a global page; or noFetch
+	page  *codePage
+	shift uint8 // log2 of the size of the guest's page
+}
+
+// noFetch is the tag of an empty entry, in a space that there is not.
+const noFetch = firstSpace - 1
+
+// find returns the entry of the page at va, or nil.
+func (t *fetchTLB) find(va uint64) *fetchEntry {
+	e := &t.e[va>>12&(fetchSize-1)]
+	if d := e.tag ^ va&^pageMask; d == 0 || d == t.space {
+		return e
+	}
+	return nil
+}
+
+// fill enters the page at va.
+func (t *fetchTLB) fill(va uint64, p *codePage, global bool, shift uint8) {
+	tag := va &^ pageMask
+	if !global {
+		tag |= t.space
+	}
+	t.e[va>>12&(fetchSize-1)] = fetchEntry{tag, p, shift}
+	t.large.add(va, shift)
+}
+
+// flushPage drops the page at va, of whatever size it is.
+func (t *fetchTLB) flushPage(va uint64) {
+	if e := t.find(va); e != nil {
+		e.tag = noFetch
+	}
+	if !t.large.has(va) {
+		return
+	}
+	for i := range t.e {
+		if e := &t.e[i]; e.shift > 12 && (e.tag^va)>>e.shift == 0 {
+			e.tag, e.shift = noFetch, 0
+		}
+	}
 }
 
 func (t *fetchTLB) init() {
-	t.local = false
 	for i := range t.e {
-		t.e[i] = fetchEntry{tag: 1}
+		t.e[i] = fetchEntry{tag: noFetch}
 	}
 	t.large.clear()
 }
@@ -271,18 +371,11 @@ func (c *CPU) flushTLB(all bool) {
 	}
 	if all {
 		c.dropSpaces()
-	}
-	for i := range c.its {
-		if !all && !c.its[i].local {
-			continue
-		}
-		c.its[i].local = false
-		for j := range c.its[i].e {
-			if e := &c.its[i].e[j]; all || !e.global {
-				e.tag = 1
-			}
+		for i := range c.its {
+			c.its[i].init()
 		}
 	}
+	c.newSpace()
 }
 
 // SetTLBSize limits how many translations each TLB holds, so that tests see many
@@ -299,23 +392,11 @@ func (c *CPU) flushPage(va uint64) {
 	for i := range c.sh.tlbs {
 		c.sh.tlbs[i].flushPage(va)
 	}
-	page := va &^ (mmu.PageSize - 1)
 	if c.tr != nil {
 		c.tr.FlushPage(va, c.its[0].large.has(va) || c.its[1].large.has(va))
 	}
 	for i := range c.its {
-		t := &c.its[i]
-		if e := &t.e[page>>12&(fetchSize-1)]; e.tag == page {
-			e.tag = 1
-		}
-		if !t.large.has(va) {
-			continue
-		}
-		for j := range t.e {
-			if e := &t.e[j]; e.shift > 12 && e.tag != 1 && (e.tag^va)>>e.shift == 0 {
-				e.tag = 1
-			}
-		}
+		c.its[i].flushPage(va)
 	}
 }
 

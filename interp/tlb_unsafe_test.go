@@ -1,6 +1,7 @@
 package interp
 
 import (
+	"slices"
 	"testing"
 	"unsafe"
 
@@ -113,4 +114,67 @@ func (o onePending) SetTPR(uint8)                  {}
 
 func segmentAt(base uint64) x86.Segment {
 	return x86.Segment{Base: base, Limit: 0xffff, Attr: x86.SegP | x86.SegS | x86.SegCode | x86.SegWritable | x86.SegAccessed}
+}
+
+// writable lists the pages, by number, that a TLB holds for writing.
+func (t *tlbSet) writable(pages ...uint64) (held []uint64) {
+	for _, p := range pages {
+		if -t.w.ntag[p&(tlbSize-1)] == p<<12 {
+			held = append(held, p)
+		}
+	}
+	return held
+}
+
+// Pages around one of the same large page are entered with it, with the addresses that they
+// have. Those with code are not, and what becomes code is taken out, at all its addresses.
+func TestLargePageIsEnteredAround(t *testing.T) {
+	c := newRandomMachine(t).cpu
+	set := &c.sh.tlbs[tlbSupervisor]
+	const pa, base = 0x10000, uint64(0xffff888000000000)
+	pages := func(va uint64) (n []uint64) {
+		for i := range uint64(aroundPages + 2) {
+			n = append(n, va>>12+i-1)
+		}
+		return n
+	}
+	code := c.page(c.Mem.Find(pa+0x2000), pa+0x2000)
+	c.markCode(code)
+	enter := func(va uint64, size uint64, global bool) {
+		at := pa + va&0xffff
+		c.fillFrom(set, va, true, &mmu.Translation{PA: at, PageSize: size, Global: global}, c.placeOf(at))
+	}
+	va := base + pa
+	enter(va+0x3000, 2<<20, true)
+	if got := set.writable(pages(va)...); len(got) != aroundPages-1 || slices.Contains(got, va>>12+2) || got[0] != va>>12 {
+		t.Fatalf("the TLB holds pages %#x, want %d from %#x on but for %#x", got, aroundPages, va>>12, va>>12+2)
+	}
+	for i := range uint64(aroundPages) {
+		if i != 2 && !set.store(va+i<<12+8, 8, i+1) {
+			t.Fatalf("page %d cannot be stored to", i)
+		}
+		if v := c.Mem.ReadUint(pa+i<<12+8, 8); i != 2 && v != i+1 {
+			t.Errorf("a store to page %d wrote another: %#x", i, v)
+		}
+	}
+	// The second address of a page, and the code on it.
+	second := base + 1<<30 + 0x50000
+	enter(second+0x4000, mmu.PageSize, true)
+	if got := set.writable(pages(second)...); len(got) != 1 {
+		t.Errorf("around a small page: %#x", got)
+	}
+	for _, at := range []uint64{pa + 0x4000, pa + 0x5000} {
+		c.markCode(c.page(c.Mem.Find(at), at))
+	}
+	if got := set.writable(va>>12+4, va>>12+5, second>>12+4); len(got) != 0 {
+		t.Errorf("pages with code may be written: %#x", got)
+	}
+	if got := set.writable(pages(va)...); len(got) != aroundPages-3 {
+		t.Errorf("%#x are left, want %d pages", got, aroundPages-3)
+	}
+	set.flush(true)
+	enter(va, 2<<20, false)
+	if got := set.writable(pages(va)...); len(got) != 1 {
+		t.Errorf("around a page that is not global: %#x", got)
+	}
 }

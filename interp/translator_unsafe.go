@@ -54,8 +54,8 @@ type Translator interface {
 	// LeaveSpace is called when the CPU leaves an address space, and returns what
 	// EnterSpace is given when it comes back and nothing has changed there; nil if it
 	// comes anew. Global pages stay. old is what an earlier call returned that is not
-	// needed any more, for its memory, or nil.
-	LeaveSpace(old any) any
+	// needed any more, for its memory, or nil; now is for Credits.
+	LeaveSpace(old any, now uint16) any
 	EnterSpace(saved any)
 	// Poke says that the pending word was set. It may be called from any
 	// goroutine.
@@ -79,7 +79,7 @@ func (c *CPU) CodePageAt(va uint64) *CodePage {
 	if c.long && !canonical(lin) {
 		return nil
 	}
-	if e := &c.it.e[lin>>12&(fetchSize-1)]; e.tag == lin&^pageMask {
+	if e := c.it.find(lin); e != nil {
 		return e.page
 	}
 	acc := mmu.Exec
@@ -296,7 +296,7 @@ type DirectPage struct {
 	Block *mmu.Block
 	Off   uint64 // of the page in Block
 	Write bool   // it may be written, too
-	Large bool   // it is a part of a large page
+	Size  uint64 // of the guest's page, of which it may be a part
 }
 
 // Direct finds the page at linear address va for a read or a write by CPL 3, if it is
@@ -326,11 +326,62 @@ func (c *CPU) Direct(va uint64, write, ahead bool) (p DirectPage, ok bool) {
 	if at.host == nil || at.rgn.Kind != mmu.RAM {
 		return p, false
 	}
-	p = DirectPage{at.rgn.Blk, (at.rgn.Off + pa - at.rgn.Base) &^ pageMask, false, t.PageSize > mmu.PageSize}
+	p = DirectPage{at.rgn.Blk, (at.rgn.Off + pa - at.rgn.Base) &^ pageMask, false, t.PageSize}
 	if write || t.Writable && t.Dirty {
 		p.Write = p.Block.SetFlags(p.Off, mmu.PageDirty|mmu.PageStored)&mmu.PageCode == 0
 	}
 	return p, p.Write || !write
+}
+
+// A PageLook answers Direct(va, false, true) for one address after another, quickest for those
+// in the same 2 MiB, with one difference: a page may be written only where it has been,
+// by a TLB or as Direct said. The guest must not run meanwhile.
+type PageLook struct {
+	c     *CPU
+	at    uint64 // number of the 2 MiB that table is for
+	table mmu.Table
+	has   bool // there is a table
+	slow  bool // Direct has to say
+	rgn   *mmu.Region
+}
+
+// Look begins to look at pages.
+func (c *CPU) Look() PageLook {
+	return PageLook{c: c, at: ^uint64(0), slow: c.DR[7]&0xff != 0 || c.NumCPUs > 1}
+}
+
+// Direct is described above.
+func (l *PageLook) Direct(va uint64) (p DirectPage, ok bool) {
+	c := l.c
+	if n := va >> 21; n != l.at {
+		l.at = n
+		l.has = false
+		if !l.slow && canonical(va) {
+			l.table, l.has = c.Mem.Table(&c.paging, va)
+		}
+	}
+	if !l.has {
+		return c.Direct(va, false, true)
+	}
+	const read, written = mmu.MayRead | mmu.WasAccessed, mmu.MayWrite | mmu.WasWritten
+	pa, rights := l.table.Page(va)
+	if rights&read != read {
+		return p, false
+	}
+	pa &= c.physMask
+	if c.LocalIO != nil && pa>>12 == c.apicHi {
+		return c.Direct(va, false, true)
+	}
+	r := l.rgn
+	if r == nil || pa-r.Base >= r.Size {
+		if r = c.Mem.Find(pa); r == nil || r.Kind != mmu.RAM {
+			return p, false
+		}
+		l.rgn = r
+	}
+	p = DirectPage{Block: r.Blk, Off: (r.Off + pa - r.Base) &^ pageMask, Size: l.table.PageSize}
+	p.Write = rights&written == written && p.Block.Flags(p.Off)&(mmu.PageCode|mmu.PageStored) == mmu.PageStored
+	return p, true
 }
 
 // MapsProgram reports whether CPL 3 could execute a page of code at linear address va without
@@ -432,8 +483,8 @@ func (c *CPU) variantHere() (Variant, bool) {
 		return 0, false
 	}
 	lin := (c.RIP + c.R[x86.RSeg+x86.CS]) & c.linMask
-	e := &c.it.e[lin>>12&(fetchSize-1)]
-	if e.tag != lin&^pageMask {
+	e := c.it.find(lin)
+	if e == nil {
 		return 0, false
 	}
 	if e.shift >= 21 {
@@ -446,8 +497,8 @@ func (c *CPU) variantHere() (Variant, bool) {
 // in all address spaces.
 func (c *CPU) Global() bool {
 	lin := (c.RIP + c.R[x86.RSeg+x86.CS]) & c.linMask
-	e := &c.it.e[lin>>12&(fetchSize-1)]
-	return e.tag == lin&^pageMask && e.global
+	e := c.it.find(lin)
+	return e != nil && e.tag&pageMask == 0
 }
 
 // heated is what the head of a block does when it has been entered hotAt times.
@@ -525,6 +576,7 @@ func (c *CPU) fillFrom(set *tlbSet, va uint64, write bool, t *mmu.Translation, p
 	base := pageOf(p.host, va)
 	if !write {
 		set.fill(page, false, t, base)
+		c.fillAround(set, page, false, t, p)
 		return true
 	}
 	if p.rgn.Kind != mmu.RAM {
@@ -540,5 +592,45 @@ func (c *CPU) fillFrom(set *tlbSet, va uint64, write bool, t *mmu.Translation, p
 		return false
 	}
 	set.fill(page, true, t, base)
+	c.noteWriter(set, page, p.rgn.Blk, off)
+	c.fillAround(set, page, true, t, p)
 	return true
+}
+
+// aroundPages is how many pages are entered into a TLB together, as parts of one large page.
+const aroundPages = 8
+
+// fillAround enters what lies around a page that has just been entered, of the same large
+// page, where there is nothing else in the TLB. Systems map all memory by
+// large pages that are global, and use what follows what they have used.
+func (c *CPU) fillAround(set *tlbSet, page uint64, write bool, t *mmu.Translation, p place) {
+	if t.PageSize == mmu.PageSize || !t.Global || set.limit != 0 || c.NumCPUs > 1 || c.DR[7]&0xff != 0 {
+		return
+	}
+	r := p.rgn
+	const size = aroundPages * mmu.PageSize
+	pa := t.PA &^ (size - 1)
+	if pa < r.Base || r.Size-(pa-r.Base) < size || c.LocalIO != nil && (c.apicHi<<12^pa)&^(size-1) == 0 {
+		return
+	}
+	h := &set.r
+	if write {
+		h = &set.w
+	}
+	host := hostPointer(r, pa)
+	for i := range uint64(aroundPages) {
+		off := i * mmu.PageSize
+		va := page&^(size-1) + off
+		n := va >> 12 & (tlbSize - 1)
+		if h.ntag[n] != tlbInvalid(n) {
+			continue
+		}
+		if at := r.Off + pa - r.Base + off; write {
+			if r.Blk.Flags(at)&mmu.PageCode != 0 || r.Blk.SetFlags(at, mmu.PageDirty|mmu.PageStored)&mmu.PageCode != 0 {
+				continue
+			}
+			c.noteWriter(set, va, r.Blk, at)
+		}
+		set.fill(va, write, t, hostAdd(host, off))
+	}
 }

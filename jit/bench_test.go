@@ -143,3 +143,39 @@ func BenchmarkInterruptLatency(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkCompareWindow is the comparison of one page of a window with the page tables.
+func BenchmarkCompareWindow(b *testing.B) {
+	const pages = 2048
+	g := newGuest(b, memoryConfig("window-now"))
+	g.mapPage(progCode, guestCode|7)
+	for i := range uint64(pages) {
+		g.mapPage(progWindow+i*pageSize, guestData+i%16*pageSize|0x67)
+	}
+	copy(g.ram.Bytes[guestCode:], []byte{
+		0x48, 0x8b, 0x06, // 1: mov rax, [rsi]
+		0x48, 0x81, 0xc6, 0, 0x10, 0, 0, // add rsi, 0x1000
+		0x48, 0xff, 0xc9, // dec rcx
+		0x75, 0xf1, 0xcc}) // jnz 1b; int3
+	s := g.base
+	guestMode{cpl: 3}.segments(&s, 0, 0)
+	s.RIP = progCode
+	for range 20 { // until all of it is in the window
+		s.R[x86.RCX], s.R[x86.RSI] = pages, progWindow
+		if tr := g.run(&s, 2); tr.vec != x86.ExcBP {
+			b.Fatal(&tr)
+		}
+	}
+	e := g.eng
+	if n := e.win.pages.n; n < pages {
+		b.Fatalf("%d pages are in the window, want %d", n, pages)
+	}
+	before := e.win.unmapped
+	for b.Loop() {
+		e.compareWindow()
+	}
+	if e.win.unmapped != before {
+		b.Fatal("pages were unmapped that have not changed")
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(e.win.pages.n), "ns/page")
+}

@@ -174,7 +174,9 @@ func (t *translator) accesses(g *ginst) {
 				t.plan(t.refOf(g), w, false)
 			}
 			t.plan(t.stackRef(-w), w, true)
-		case opPop:
+		case opPushf:
+			t.plan(t.stackRef(-w), w, true)
+		case opPop, opPopf:
 			t.plan(t.stackRef(0), w, false)
 		case opLeave:
 			r := t.stackRef(0)
@@ -296,13 +298,13 @@ func (t *translator) step(g *ginst) {
 	}
 	sp := c.regs[x86.RSP]
 	switch x.Op {
-	case opStac, opClac, opPopf:
+	case opStac, opClac:
 		c.closed, c.open = len(c.groups), 0
-	case opPush, opCall:
+	case opPush, opPushf, opCall:
 		move(x86.RSP, value{sp.origin, sp.disp - w})
-	case opPop:
+	case opPop, opPopf:
 		move(x86.RSP, value{sp.origin, sp.disp + w})
-		if x.Args[0].Reg == x86.RSP {
+		if x.Op == opPop && x.Args[0].Reg == x86.RSP {
 			keep = 0
 		}
 	case opRet:

@@ -40,13 +40,14 @@ type Engine struct {
 	fresh     []region  // where the next ones will be
 	t         translator
 	use       strategies
-	win       *guestWindow                    // or nil
-	filled    [jumpCaches][2][]uint32         // entries of the jump caches that may be valid: of local pages, and of global ones
-	jumpTo    [jumpCaches][jumpEntries]uint32 // entry of the region that an entry led to last
-	mode32    interp.Variant                  // what the jump cache of 32-bit code is for
-	resume    int32                           // where to go on after an exit inside of a region
-	resumeIn  *region                         // the region of it
-	maps      [2]mapping
+	win       *guestWindow            // or nil
+	filled    [jumpCaches][2][]uint32 // entries of the jump caches that may be valid: of local pages, and of global ones
+	jumpInfo  [jumpCaches][jumpEntries]jumpInfo
+	mode32    interp.Variant // what the jump cache of 32-bit code is for
+	resume    int32          // where to go on after an exit inside of a region
+	resumeIn  *region        // the region of it
+	maps      [2]*mapping
+	switches  uint16            // of address spaces, for credits
 	lastGen   uint64            // the greatest in use
 	places    map[uint64]*place // by linear address: see placed.go
 	placesGen uint64            // the generation for which they are known to be right
@@ -121,6 +122,7 @@ func New(c *interp.CPU, cfg Config) (*Engine, error) {
 	x.HostMXCSR = 0x1f80
 	x.MapGen = [2]uint64{firstGen, firstGen}
 	e.lastGen = firstGen
+	e.maps = [2]*mapping{{}, {}}
 	e.stats.Callouts = make([]uint64, decode.NumOps())
 	if err := e.makeStubs(); err != nil {
 		return nil, err // the cleanups free what there is
@@ -382,6 +384,9 @@ func (e *Engine) detach(r *region) {
 		}
 	}
 	for _, j := range r.jumps {
+		if info := &e.jumpInfo[j>>16][j&0xffff]; info.to == uint32(r.entry) {
+			info.to = 0
+		}
 		if je := &e.sh.jump[j>>16][j&0xffff]; je.host-uint64(e.arena.Base)-uint64(r.host) < uint64(r.end-r.host) {
 			*je = e.noJump
 		}
@@ -461,21 +466,30 @@ func (e *Engine) fillJump(va uint64, r *region) {
 		k = 1
 	}
 	e.filled[i][k] = append(e.filled[i][k], n)
-	e.jumpTo[i][n] = uint32(r.entry)
+	info := &e.jumpInfo[i][n]
+	info.to = uint32(r.entry)
+	info.credit.Missed(e.switches)
 	e.mayJump(r, uint32(i)<<16|n)
 	if len(e.filled[i][k]) > 4*jumpEntries {
 		e.flushJump(i, true)
 	}
 }
 
-// mayJump notes that an entry of a jump cache may lead to a region.
+// jumpInfo is what is known of an entry of a jump cache beside.
+type jumpInfo struct {
+	to     uint32 // entry of the region that it led to last
+	credit interp.Credit
+}
+
+// mayJump notes that an entry of a jump cache may lead to a region. The note is kept for
+// as long as jumpInfo says that the entry led there last.
 func (e *Engine) mayJump(r *region, entry uint32) {
 	const many = 64
 	if slices.Contains(r.jumps, entry) {
 		return
 	}
 	if len(r.jumps) >= many {
-		r.jumps = slices.DeleteFunc(r.jumps, func(j uint32) bool { return e.jumpTo[j>>16][j&0xffff] != uint32(r.entry) })
+		r.jumps = slices.DeleteFunc(r.jumps, func(j uint32) bool { return e.jumpInfo[j>>16][j&0xffff].to != uint32(r.entry) })
 	}
 	r.jumps = append(r.jumps, entry)
 }

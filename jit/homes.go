@@ -49,7 +49,7 @@ func (t *translator) assignHomes() {
 		default:
 			return // those know the registers by number
 		}
-		if g.x.Op == opPushf || g.x.Op == opPopf || g.e.BitString {
+		if g.e.BitString {
 			return
 		}
 		weight := 1

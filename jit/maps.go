@@ -153,7 +153,7 @@ func kind(v interp.Variant) int {
 
 // relied notes that code of a variant relies on the mapping of the page at va.
 func (e *Engine) relied(va uint64, v interp.Variant) {
-	m := &e.maps[kind(v)]
+	m := e.maps[kind(v)]
 	p, b := m.bit(va)
 	*p |= b
 	m.local = m.local || !e.cpu.Global()
@@ -161,7 +161,7 @@ func (e *Engine) relied(va uint64, v interp.Variant) {
 
 // newMap starts a new generation for one kind of code.
 func (e *Engine) newMap(kind int) {
-	e.maps[kind] = mapping{}
+	*e.maps[kind] = mapping{}
 	e.emptyStack(kind)
 	if e.lastGen += firstGen; e.lastGen == 0 {
 		// The numbers are used up: none must be met again.
@@ -210,7 +210,7 @@ func (e *Engine) FlushPage(va uint64, large bool) {
 type savedSpace struct {
 	gen   uint64
 	epoch uint64 // Engine.epoch when it was left
-	m     mapping
+	m     *mapping
 	jumps []savedJump
 
 	mode32 interp.Variant // Engine.mode32 then
@@ -220,27 +220,34 @@ type savedSpace struct {
 
 type savedJump struct {
 	cache, n uint32
-	region   uint32 // its entry
+	jumpInfo
 	jumpEntry
 }
 
 // LeaveSpace implements interp.Translator.
-func (e *Engine) LeaveSpace(old any) any {
+func (e *Engine) LeaveSpace(old any, now uint16) any {
 	s, _ := old.(*savedSpace)
 	if s == nil {
-		s = &savedSpace{}
+		s = &savedSpace{m: &mapping{}}
 	}
+	e.switches = now
 	e.emptyStack(0)
 	s.window, s.heat = e.leaveWindow()
 	s.mode32 = e.mode32
-	s.gen, s.epoch, s.m, s.jumps = e.sh.MapGen[0], e.epoch, e.maps[0], s.jumps[:0]
+	s.gen, s.epoch, s.jumps = e.sh.MapGen[0], e.epoch, s.jumps[:0]
+	s.m, e.maps[0] = e.maps[0], s.m // EnterSpace sees to what is in the other one
 	for i := range e.filled {
 		for _, n := range e.filled[i][0] {
-			if j := e.sh.jump[i][n]; j.ntag != invalidJump {
-				s.jumps = append(s.jumps, savedJump{uint32(i), n, e.jumpTo[i][n], j})
+			j, info := &e.sh.jump[i][n], &e.jumpInfo[i][n]
+			if j.ntag == invalidJump {
+				continue
 			}
+			if info.credit.Spend(now) {
+				s.jumps = append(s.jumps, savedJump{uint32(i), n, *info, *j})
+			}
+			*j = e.noJump
 		}
-		e.flushJump(i, false)
+		e.filled[i][0] = e.filled[i][0][:0]
 	}
 	if e.maps[1].local {
 		e.newMap(1)
@@ -255,11 +262,12 @@ func (e *Engine) EnterSpace(saved any) {
 		e.newMap(0)
 		return
 	}
-	e.maps[0] = s.m
+	s.m, e.maps[0] = e.maps[0], s.m
 	e.sh.MapGen[0] = s.gen
 	e.checkPlaces()
-	for _, j := range s.jumps {
-		r := e.regions[j.region-1]
+	for i := range s.jumps {
+		j := &s.jumps[i]
+		r := e.regions[j.to-1]
 		if r.dead {
 			continue
 		}
@@ -275,14 +283,17 @@ func (e *Engine) EnterSpace(saved any) {
 		default:
 			v = s.mode32
 		}
-		if m := &e.maps[kind(v)]; kind(v) != 0 { // the system's code was not left with the space
+		if m := e.maps[kind(v)]; kind(v) != 0 { // the system's code was not left with the space
 			p, b := m.bit(-j.ntag)
 			*p |= b
 			m.local = true
 		}
 		e.sh.jump[j.cache][j.n] = j.jumpEntry
-		e.jumpTo[j.cache][j.n] = j.region
-		e.mayJump(r, j.cache<<16|j.n)
+		info := &e.jumpInfo[j.cache][j.n]
+		if info.to != j.to {
+			e.mayJump(r, j.cache<<16|j.n) // it may have been forgotten
+		}
+		*info = j.jumpInfo
 		e.filled[j.cache][0] = append(e.filled[j.cache][0], j.n)
 	}
 }

@@ -110,7 +110,8 @@ type program struct {
 	st       native.State
 	resume   []label // where to go on after a wild jump; the last is the end
 	prepare  func(g *guest, s *x86.State)
-	runsData bool // data may be executed; it would use flags that are undefined
+	runsData bool   // data may be executed; it would use flags that are undefined
+	flags    uint64 // that it starts with, beside IF
 }
 
 func (p *program) newLabel() label { p.labels++; return p.labels }
@@ -546,7 +547,7 @@ func (p *program) system() {
 	switch n := p.IntN(12); {
 	case n < 3: // pushf; xor [rsp], flags; popf
 		flags := uint32(arith)
-		for _, f := range []uint32{x86.FlagDF, x86.FlagIF, x86.FlagAC, x86.FlagNT, x86.FlagID, x86.FlagTF, x86.FlagRF} {
+		for _, f := range []uint32{x86.FlagDF, x86.FlagIF, x86.FlagAC, x86.FlagNT, x86.FlagID, x86.FlagTF, x86.FlagRF, x86.FlagIOPL} {
 			if p.IntN(6) == 0 {
 				flags |= f
 			}
@@ -612,6 +613,9 @@ func generate(seed uint64) *program {
 		p.mode.compat = true
 	case 3:
 		p.mode = guestMode{0, true}
+	}
+	if seed%4 == 0 {
+		p.flags = x86.FlagIOPL // programs may change IF, and do I/O
 	}
 	s.Mode32 = p.mode.compat
 	for len(p.ptrs) < 3 {
@@ -855,7 +859,7 @@ func (g *guest) runProgram(p *program, code []byte, at map[label]uint64) (out ou
 			return false
 		}
 		t.setRIP(next)
-		t.setFlags(0x202)
+		t.setFlags(0x202 | p.flags)
 		return true
 	}
 	func() {
@@ -868,7 +872,7 @@ func (g *guest) runProgram(p *program, code []byte, at map[label]uint64) (out ou
 				out.reason = d.Text
 			}
 		}()
-		out.end = g.run(&s, 0x202)
+		out.end = g.run(&s, 0x202|p.flags)
 	}()
 	out.mmio = g.mmio
 	return out

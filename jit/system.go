@@ -55,7 +55,7 @@ func (t *translator) canSystem(g *ginst) bool {
 	case opPushf:
 		return int32(x.OpSize) == t.word()
 	case opPopf:
-		return kernel && int32(x.OpSize) == t.word()
+		return int32(x.OpSize) == t.word()
 	case opCli, opSti:
 		return kernel
 	case opStac, opClac:
@@ -74,6 +74,8 @@ func (t *translator) canSystem(g *ginst) bool {
 		return kernel && t.wide && x.OpSize == 8
 	case opRdtsc, opRdtscp:
 		return t.canReadTSC()
+	case opMov:
+		return x.Args[1].Kind == decode.Seg
 	}
 	return false
 }
@@ -91,7 +93,7 @@ func (t *translator) systemInst(g *ginst) bool {
 	case opPushf:
 		t.pushfInst()
 	case opPopf:
-		t.popfInst(g, live)
+		t.popfInst(g)
 	case opCli:
 		t.stateFlag(x86.FlagIF, false, live)
 	case opSti:
@@ -149,6 +151,8 @@ func (t *translator) systemInst(g *ginst) bool {
 		t.iretInst(g)
 	case opRdtsc, opRdtscp:
 		t.rdtscInst(g)
+	case opMov:
+		t.selectorInst(g, live)
 	}
 	return true
 }
@@ -253,6 +257,31 @@ func (t *translator) statusFrom() {
 	t.byte(0x9e)                 // sahf
 }
 
+// selectorInst is MOV from a segment register, which clears the upper bits of a register of
+// more than 16 bits, and stores 16 bits in any case (SDM volume 2, MOV).
+func (t *translator) selectorInst(g *ginst, live bool) {
+	d := &g.x.Args[0]
+	h, to := int8(noReg), slot(d.Reg)
+	if d.Kind == decode.Mem {
+		to = t.ungrouped(t.refOf(g), 2, true, live)
+	} else {
+		h = t.home[d.Reg]
+	}
+	t.load(s0, gs(offState))
+	t.loadU16(s0, based(s0, stateSeg(g.x.Args[1].Reg)+segSel))
+	if d.Size == 2 {
+		t.byte(0x66)
+	}
+	switch {
+	case h != noReg:
+		t.opReg(0, false, 0x8b, h, s0) // mov
+	case d.Size == 2:
+		t.opMem(0, false, 0x89, s0, to) // mov
+	default:
+		t.store(to, s0)
+	}
+}
+
 // pushfInst is PUSHF. VM is clear wherever code is translated, and so is RF.
 func (t *translator) pushfInst() {
 	w := t.word()
@@ -263,41 +292,50 @@ func (t *translator) pushfInst() {
 	t.load32(s1, based(s1, stateFlags))
 	t.lea(s0, mem{base: s0, index: s1, disp: x86.Flag1})
 	t.store(gs(offTmp), s0)
-	m := t.ungrouped(t.stackRef(-w), w, true, true)
+	m := t.access(t.stackRef(-w), w, true, true)
 	t.load(s0, gs(offTmp))
 	t.storeWord(m, s0)
 	t.moveSP(-w)
+	t.held = nothingHeld
 }
 
 // Flags that POPF may change beside the status flags and IF.
 const popfOther = x86.FlagTF | x86.FlagDF | x86.FlagIOPL | x86.FlagNT | x86.FlagAC | x86.FlagID
 
-// popfInst is POPF at CPL 0.
-func (t *translator) popfInst(g *ginst, live bool) {
+// popfInst is POPF. At CPL 3 it leaves IOPL alone, and IF unless IOPL is 3; one that would
+// change IF is the interpreter's.
+func (t *translator) popfInst(g *ginst) {
+	user := t.v&interp.VariantUser != 0
 	var away []int
-	m := t.ungrouped(t.stackRef(0), t.word(), false, live)
+	m := t.access(t.stackRef(0), t.word(), false, g.live != 0)
 	t.load32(s1, m)
 	t.load(s2, gs(offState))
 	t.mov32(s0, s1)
 	t.opMem(0, false, 0x33, s0, based(s2, stateFlags)) // xor
-	t.testImm32(s0, popfOther)
-	away = append(away, t.jcc(ccNE))
-	t.testImm32(s0, x86.FlagIF)
-	same := t.jcc(ccE)
-	// An interrupt that waits is taken if IF becomes set.
-	t.mov32(s0, s1)
-	t.opReg(0, false, 0xc1, 5, s0) // shr: IF is bit 0
-	t.byte(9)
-	t.andImm32(s0, 1)
-	t.opMem(0, false, 0x23, s0, gs(offIntWaiting)) // and
-	away = append(away, t.jcc(ccNE))
-	t.aluMem(6, based(s2, stateFlags), x86.FlagIF)
-	t.patchRel32(same, t.pos())
+	if user {
+		t.testImm32(s0, popfOther&^x86.FlagIOPL|x86.FlagIF)
+		away = append(away, t.jcc(ccNE))
+	} else {
+		t.testImm32(s0, popfOther)
+		away = append(away, t.jcc(ccNE))
+		t.testImm32(s0, x86.FlagIF)
+		same := t.jcc(ccE)
+		// An interrupt that waits is taken if IF becomes set.
+		t.mov32(s0, s1)
+		t.opReg(0, false, 0xc1, 5, s0) // shr: IF is bit 0
+		t.byte(9)
+		t.andImm32(s0, 1)
+		t.opMem(0, false, 0x23, s0, gs(offIntWaiting)) // and
+		away = append(away, t.jcc(ccNE))
+		t.aluMem(6, based(s2, stateFlags), x86.FlagIF)
+		t.patchRel32(same, t.pos())
+	}
 	t.mov(s0, s1)
 	t.mov(s1, hRAX)
 	t.statusFrom()
 	t.mov(hRAX, s1)
 	t.moveSP(t.word())
+	t.co.inS2, t.held = -1, nothingHeld
 	t.handOver(g, &away, func() {})
 }
 

@@ -56,7 +56,7 @@ const (
 	windowCold   = -40   // heat of a space that lost its window for good reason
 	windowBusy   = 100   // faults in a tick that are too many
 	windowRest   = 10    // ticks that its owner has not run before another space may have it
-	windowChecks = 20000 // pages compared in a tick that are too many
+	windowChecks = 50000 // pages compared in a tick that are too many
 	windowBad    = 45    // how often too many, less the ticks without, before the window is taken away
 	windowTries  = 8     // faults that the interpreter had to deal with before a region does without
 )
@@ -66,9 +66,9 @@ type guestWindow struct {
 	parts  hostWindows
 	failed bool // there is none to be had
 
-	serial uint64             // counts its owners and times it was emptied
-	open   bool               // the current space is its owner
-	pages  map[uint64]winPage // by linear address
+	serial uint64 // counts its owners and times it was emptied
+	open   bool   // the current space is its owner
+	pages  winPages
 	at     map[winKey][]uint64
 	bounds [numParts]struct{ low, high uint64 } // of pages, by part
 	mid    uint64                               // where the middle part begins, in its size, or noMid
@@ -80,7 +80,7 @@ type guestWindow struct {
 	bad     int    // see windowBad
 	rest    int    // ticks since the owner ran
 	owner   uint64 // its tables, or 0
-	large   bool   // some pages are parts of large pages
+	largest uint64 // size of the guest's largest page that has been mapped, or parts of it
 
 	mixed   int               // accesses of its owner that did not pass their test
 	without map[codeKey]bool  // blocks that are translated without
@@ -89,21 +89,11 @@ type guestWindow struct {
 	mapped, unmapped, promoted, faulted uint64
 }
 
-type winPage struct {
-	winKey
-	write bool
-}
-
-type winKey struct {
-	blk *mmu.Block
-	off uint64
-}
-
 // windowed accesses by the window where there is one.
 type windowed struct{ inlineTLB }
 
 func newWindowed(e *Engine, heat int) windowed {
-	e.win = &guestWindow{after: heat, pages: map[uint64]winPage{}, at: map[winKey][]uint64{}, without: map[codeKey]bool{}, seen: map[codeKey]uint8{}}
+	e.win = &guestWindow{after: heat, pages: winPages{chunks: map[uint64]*winChunk{}}, at: map[winKey][]uint64{}, without: map[codeKey]bool{}, seen: map[codeKey]uint8{}}
 	e.win.noPages()
 	e.putMid(noMid)
 	e.sh.context.WinAbove, e.sh.context.WinHigh, e.sh.context.WinUpper = ^uint64(1<<lowBits-1), 1<<highBit, ^uint64(1<<32-1)
@@ -285,7 +275,7 @@ func (e *Engine) windowTick() {
 		w.rest = 0
 		return
 	}
-	if w.rest++; w.heat < w.after || len(w.pages) > 0 && w.rest < windowRest {
+	if w.rest++; w.heat < w.after || w.pages.n > 0 && w.rest < windowRest {
 		return
 	}
 	if w.parts[0] == nil {
@@ -330,7 +320,7 @@ func (e *Engine) emptyWindow() {
 // so.
 func (e *Engine) dropPages() {
 	w := e.win
-	if len(w.pages) == 0 {
+	if w.pages.n == 0 {
 		return
 	}
 	for i, b := range w.bounds {
@@ -338,15 +328,15 @@ func (e *Engine) dropPages() {
 			w.failed = true // there are pages in it
 		}
 	}
-	w.unmapped += uint64(len(w.pages))
+	w.unmapped += uint64(w.pages.n)
 	w.noPages()
 }
 
 // noPages forgets all pages.
 func (w *guestWindow) noPages() {
-	clear(w.pages)
+	w.pages.clear()
 	clear(w.at)
-	w.large = false
+	w.largest = 0
 	for i := range w.bounds {
 		w.bounds[i].low, w.bounds[i].high = math.MaxUint64, 0
 	}
@@ -374,13 +364,7 @@ func (e *Engine) checkWindow() {
 		}
 		return
 	}
-	for va, p := range w.pages {
-		q, ok := e.cpu.Direct(va, false, true)
-		if !ok || q.Block != p.blk || q.Off != p.off || p.write && !q.Write {
-			e.unmap(va, p)
-		}
-	}
-	w.checked += len(w.pages)
+	e.compareWindow()
 	w.serial++
 	if w.owner != 0 && !w.open {
 		e.openWindow()
@@ -393,30 +377,34 @@ func (e *Engine) unmapPage(va uint64, large bool) {
 	if w == nil || !w.open {
 		return
 	}
-	if large || w.large {
-		e.checkWindow()
+	if large || w.largest > mmu.PageSize {
+		e.compareAround(va, max(w.largest, 1<<21))
 		return
 	}
 	va &^= mmu.PageSize - 1
-	if p, ok := w.pages[va]; ok {
-		e.unmap(va, p)
+	if _, ok := w.pages.at(va); ok {
+		e.unmap(va, mmu.PageSize)
 	}
 }
 
-// unmap unmaps the page at va; everything, where the host cannot split its mapping any
-// more.
-func (e *Engine) unmap(va uint64, p winPage) {
+// unmap unmaps size bytes of pages from va on, which are all mapped and in one part; everything,
+// where the host cannot split its mapping any more.
+func (e *Engine) unmap(va, size uint64) {
 	w := e.win
-	if h, off, ok := w.host(va); !ok || h.Unmap(off, mmu.PageSize) != nil {
+	if h, off, ok := w.host(va); !ok || h.Unmap(off, size) != nil {
 		e.emptyWindow()
 		return
 	}
-	w.unmapped++
-	w.forget(va, p)
+	for end := va + size; va < end; va += mmu.PageSize {
+		w.unmapped++
+		w.forget(va)
+	}
 }
 
-func (w *guestWindow) forget(va uint64, p winPage) {
-	delete(w.pages, va)
+// forget drops the page at va, which must be there.
+func (w *guestWindow) forget(va uint64) {
+	p, _ := w.pages.at(va)
+	w.pages.remove(va)
 	l := w.at[p.winKey]
 	for i := range l {
 		if l[i] == va {
@@ -439,14 +427,14 @@ func (e *Engine) Protect(b *mmu.Block, off uint64) {
 		return
 	}
 	for _, va := range w.at[winKey{b, off}] {
-		if p := w.pages[va]; p.write {
+		if p, _ := w.pages.at(va); p.write {
 			fd, _ := b.File()
 			if h, at, ok := w.host(va); !ok || h.Map(at, mmu.PageSize, fd, off, false) != nil {
 				e.emptyWindow()
 				return
 			}
 			p.write = false
-			w.pages[va] = p
+			w.pages.set(va, p)
 		}
 	}
 }
@@ -469,13 +457,13 @@ func (e *Engine) windowFault(r *region) bool {
 	}
 	va &^= mmu.PageSize - 1
 	off &^= mmu.PageSize - 1
-	if len(w.pages) >= windowPages {
+	if w.pages.n >= windowPages {
 		e.emptyWindow()
 		w.heat = windowCold
 		return false
 	}
 	p, ok := e.cpu.Direct(va, wr, false)
-	w.large = w.large || p.Large
+	w.largest = max(w.largest, p.Size)
 	if !ok {
 		if e.cpu.Present(va, wr) {
 			e.leftToInterpreter(r)
@@ -489,15 +477,15 @@ func (e *Engine) windowFault(r *region) bool {
 		w.failed = true
 		return false
 	}
-	if old, ok := w.pages[va]; ok {
+	if old, ok := w.pages.at(va); ok {
 		if old.winKey == (winKey{p.Block, p.Off}) && (old.write || !wr) {
 			return false // it is there: something else is wrong
 		}
-		w.forget(va, old)
+		w.forget(va)
 	}
 	size := uint64(mmu.PageSize)
 	for size < windowRun*mmu.PageSize && (va+size)&(windowRun*mmu.PageSize-1) != 0 {
-		if _, ok := w.pages[va+size]; ok {
+		if _, ok := w.pages.at(va + size); ok {
 			break
 		}
 		q, ok := e.cpu.Direct(va+size, false, true)
@@ -514,7 +502,7 @@ func (e *Engine) windowFault(r *region) bool {
 	}
 	for n := uint64(0); n < size; n += mmu.PageSize {
 		k := winKey{p.Block, p.Off + n}
-		w.pages[va+n] = winPage{k, p.Write}
+		w.pages.set(va+n, winPage{k, p.Write})
 		w.at[k] = append(w.at[k], va+n)
 		w.mapped++
 	}

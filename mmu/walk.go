@@ -221,6 +221,91 @@ again: // where an entry changes under the walk, that begins anew
 	return t, 0, true
 }
 
+// A Table is what translates the 2 MiB around a linear address, to look at many pages there
+// without a walk for each: the last level of the paging structures, or a large page. It is
+// right until the guest's tables change.
+type Table struct {
+	PageSize uint64 // bytes that an entry maps
+	entries  []byte // nil: all is a part of one page
+	base     uint64 // which begins here
+	rights   PageRights
+	rsvd     uint64
+}
+
+// PageRights say what CPL 3 may do with a page.
+type PageRights uint8
+
+// Bits of PageRights.
+const (
+	MayRead     PageRights = 1 << iota
+	MayWrite               // and the dirty bit may be clear
+	WasAccessed            // the accessed bit of the entry is set
+	WasWritten             // and the dirty bit
+)
+
+// Table returns what translates the 2 MiB around va, which must be canonical, in 4-level
+// paging; ok is false in other forms, and where CPL 3 can read nothing, or a table is not
+// in RAM.
+func (m *Memory) Table(p *Paging, va uint64) (t Table, ok bool) {
+	if p.Form != Paging4 {
+		return t, false
+	}
+	t = Table{PageSize: PageSize, rights: MayRead | MayWrite | WasAccessed | WasWritten, rsvd: addr52 &^ (1<<p.PhysBits - 1)}
+	if !p.NXE {
+		t.rsvd |= pteNX
+	}
+	table := p.CR3 & addr52
+	for shift := 39; shift > 12; shift -= 9 {
+		e := m.readPTE(table+(va>>shift&0x1ff)*8, 8)
+		if e&pteP != 0 && e&ptePS != 0 {
+			look := *p
+			look.SetAccessedDirty = false
+			w, _, ok := m.Walk(&look, va&^(1<<21-1), User)
+			t.PageSize, t.base, t.rights = w.PageSize, w.PA, rightsOf(w.Writable, w.Accessed, w.Dirty)
+			return t, ok
+		}
+		if e&(pteP|pteU) != pteP|pteU || e&t.rsvd != 0 {
+			return t, false
+		}
+		if e&pteW == 0 {
+			t.rights &^= MayWrite
+		}
+		table = e & addr52
+	}
+	r := m.Find(table)
+	if r == nil || r.Kind != RAM || r.Size-(table-r.Base) < PageSize {
+		return t, false
+	}
+	off := r.Off + (table - r.Base)
+	t.entries = r.Blk.Bytes[off : off+PageSize]
+	return t, true
+}
+
+// rightsOf is the rights to a page that may be read.
+func rightsOf(write, accessed, dirty bool) PageRights {
+	r := MayRead
+	for i, b := range [...]bool{write, accessed, dirty} {
+		if b {
+			r |= MayWrite << i
+		}
+	}
+	return r
+}
+
+// Page translates an address in the 2 MiB. Without MayRead pa says nothing.
+func (t *Table) Page(va uint64) (pa uint64, rights PageRights) {
+	if t.entries == nil {
+		return t.base + va&(1<<21-1), t.rights
+	}
+	e := load(t.entries, va>>12&0x1ff*8, 8)
+	if e&(pteP|pteU) != pteP|pteU || e&t.rsvd != 0 {
+		return 0, 0
+	}
+	const bits = (pteA | pteD) / pteA * WasAccessed // they are in this order
+	rights = MayRead | PageRights(e&pteW) | PageRights(e/pteA)*WasAccessed&bits
+	return e&addr52 | va&(PageSize-1), rights & t.rights
+}
+
 // readPTE reads the paging-structure entry at pa, of width bytes, in one step.
 func (m *Memory) readPTE(pa uint64, width int) uint64 {
 	if r := m.Find(pa); r != nil && r.Kind != IO {

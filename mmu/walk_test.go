@@ -238,9 +238,32 @@ func TestWalk(t *testing.T) {
 				}
 			}
 			seen[fmt.Sprintf("form %d, code %#x, page size %#x", p.Form, code, size)]++
+
+			// A table says what a walk does.
+			look := *p
+			look.SetAccessedDirty = false
+			tr, _, ok = m.Walk(&look, va, User)
+			if table, is := m.Table(p, va); is {
+				at, rights := table.Page(va)
+				want := PageRights(0)
+				if ok {
+					want = rightsOf(tr.Writable, tr.Accessed, tr.Dirty)
+				}
+				if rights != want || ok && (at != tr.PA || table.PageSize != tr.PageSize) {
+					t.Fatalf("round %d, %#x: the table says %#x, %b, size %#x; the walk %+v, %v", round, va, at, rights, table.PageSize, tr, ok)
+				}
+				seen[fmt.Sprintf("table, %v, page size %#x", ok, tr.PageSize)]++
+			} else if ok && p.Form == Paging4 {
+				t.Fatalf("round %d, %#x: there is a page, and no table", round, va)
+			}
 		}
 	}
 	// The tables must be such that everything happens.
+	for _, k := range []string{"table, true, page size 0x1000", "table, true, page size 0x200000", "table, true, page size 0x40000000", "table, false, page size 0x0"} {
+		if seen[k] == 0 {
+			t.Errorf("never seen: %s", k)
+		}
+	}
 	for form, sizes := range map[Form][]uint64{Paging32: {4 << 10, 4 << 20}, PagingPAE: {4 << 10, 2 << 20}, Paging4: {4 << 10, 2 << 20, 1 << 30}} {
 		for _, s := range sizes {
 			if k := fmt.Sprintf("form %d, code 0x0, page size %#x", form, s); seen[k] == 0 {
