@@ -460,10 +460,13 @@ func (t *translator) branch(g *ginst) bool {
 		t.e.use.ret.call(t, callTarget{goff: target}, next)
 	default:
 		t.target(g, live)
-		t.store(gs(offTmp), s1)
+		to := callTarget{indirect: true, steady: t.isSteady(g), inTmp: !t.byWindow()}
+		if to.inTmp {
+			t.store(gs(offTmp), s1)
+		}
 		m := t.access(t.stackRef(-w), w, true, live)
 		t.pushReturn(m, next)
-		t.e.use.ret.call(t, callTarget{indirect: true, steady: t.isSteady(g)}, next)
+		t.e.use.ret.call(t, to, next)
 	}
 	return true
 }

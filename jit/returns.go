@@ -85,7 +85,7 @@ func (p pairedReturn) call(t *translator, to callTarget, next uint32) {
 		t.byte(0x48, 0xf7, 0xd1) // not s0
 		t.byte(0x51)             // push s0
 	}
-	if to.indirect {
+	if to.inTmp {
 		t.load(s1, gs(offTmp))
 	}
 	if t.swapped {

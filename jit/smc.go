@@ -267,7 +267,7 @@ func (t *translator) varying(g *ginst) bool {
 		t.store(gs(offTmp), s1)
 		m := t.access(t.stackRef(-w), w, true, live)
 		t.pushReturn(m, next)
-		t.e.use.ret.call(t, callTarget{indirect: true}, next)
+		t.e.use.ret.call(t, callTarget{indirect: true, inTmp: true}, next)
 		return true
 	}
 	// The same instruction with a register in place of the immediate.

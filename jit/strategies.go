@@ -203,7 +203,9 @@ func (indirectReturn) call(t *translator, to callTarget, next uint32) {
 		t.exit(to.goff)
 		return
 	}
-	t.load(s1, gs(offTmp))
+	if to.inTmp {
+		t.load(s1, gs(offTmp))
+	}
 	if to.steady {
 		t.steady(int8(t.word()))
 	} else {

@@ -107,10 +107,11 @@ type returnStrategy interface {
 	ret(t *translator, undo int8)
 }
 
-// A callTarget is where a call goes: a guest offset, or the linear address in Tmp in
-// the context.
+// A callTarget is where a call goes: a guest offset, or the linear address in s1 or
+// in Tmp in the context.
 type callTarget struct {
 	indirect bool
+	inTmp    bool
 	steady   bool // see placed.go
 	goff     uint32
 }

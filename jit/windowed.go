@@ -408,6 +408,12 @@ func (t *translator) windowedAccess(p *accessPlan, r *ref, live bool) mem {
 	return m
 }
 
+// byWindow reports whether the next access goes by the window. Off RSP it leaves s1 alone.
+func (t *translator) byWindow() bool {
+	c := &t.co
+	return c.rule == shareWindow && c.plan[c.next].group >= 0
+}
+
 // heldBase is the host register of a guest register, or s1 if it has to be loaded.
 func (t *translator) heldBase(g uint8) int8 {
 	switch h := t.home[g]; {
