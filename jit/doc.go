@@ -25,6 +25,7 @@
 //	returns.go    calls and returns by those of the host
 //	smc.go        stores to pages with code, regions whose code changes
 //	maps.go       code that depends on mappings; address spaces
+//	placed.go     code that is made for a linear address, of programs with a window
 //	exits.go      code out of the way of a region's instructions: exits at sites
 //	table.go      where sites, regions and the maps of their instructions are
 //	stubs.go      the way in and out; context_unsafe.go is what code sees through GS
@@ -44,7 +45,7 @@
 // hold, and neither holds a page with code; but bytes of such a page that no code was
 // made of may be written when the TLB for these pages holds it. Every loop polls the
 // pending word. Between instructions the scratch registers hold nothing of the guest's but copies. Code
-// does not depend on its linear address.
+// does not depend on its linear address, or moves when that changes.
 //
 // One thing differs from silicon: status flags that the program overwrites before
 // it reads them may have any value in the frame of a fault that is taken meanwhile.

@@ -292,6 +292,10 @@ func (t *translator) leaInst(g *ginst) bool {
 		t.linear(h, int32(r.disp))
 		return true
 	}
+	if h := t.home[d]; h != noReg && r.base == noGuest && r.index == noGuest && r.bits == 64 && x.OpSize == 8 {
+		t.constant(h, uint64(r.disp))
+		return true
+	}
 	t.address(r)
 	switch h := t.home[d]; {
 	case x.OpSize == 2:

@@ -16,6 +16,10 @@ package jit
 //	jmp s2                 it is not: s2 is where the return looks for it
 //	here: jmp region       what follows the call
 //
+// Where the return address is a constant (placed.go) nothing is pushed beside it: in place of
+// NOT, PUSH and POP the way back loads the negative of the constant. The code that a frame's address
+// leads to takes from the stack what belongs to that frame, so both kinds may lie on it.
+//
 // and a return of the guest is
 //
 //	lea s2, [lookup]
@@ -35,7 +39,7 @@ package jit
 // to the lookup. When it is full it is emptied: the signal handler does that when
 // a push faults (host.Frame).
 //
-// A frame has 16 bytes and what is pushed otherwise is popped again soon, two
+// A frame has 8 or 16 bytes and what is pushed otherwise is popped again soon, two
 // words at most, so that it is always a frame that does not fit any more, or a single word.
 //
 // A loop that has calls and returns only polls at its calls: in each cycle there is

@@ -6,13 +6,15 @@ package jit
 // block and goes on through conditional branches that fall through, unconditional
 // jumps and calls are its ends, until something ends it, or the page does. Branches
 // out of it are edges: jumps that first lead to the engine, and once the target
-// is translated directly there.
+// is translated directly there. What is out of the way of a region is in another part of the
+// code cache (exits.go).
 //
 // Code is translated once for all the places where it may be mapped: nothing in
 // it depends on its linear address. What does, RIP-relative operands and return
 // addresses, adds to RBase in the context: the linear address of the granule
 // that the code is in, the page or, in a large page, its 2 MiB. Edges inside a granule are
-// plain jumps; all others go through the jump cache, which knows linear addresses.
+// plain jumps; all others go through the jump cache, which knows linear addresses. (The
+// code of a program that has a window is an exception: placed.go.)
 //
 // The translation of an instruction never changes the guest's state before the
 // last thing that may fault, so that leaving anywhere means to run the
