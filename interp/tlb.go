@@ -20,7 +20,9 @@ package interp
 // because MOVZX is the one way to cut a field out of a register that leaves the
 // flags alone.
 //
-// Entries that were filled are listed, so that a flush touches only those.
+// Entries that were filled are listed, so that a flush touches only those. A page that
+// becomes code has to leave the write TLBs; for each page there is a note of the entry
+// that it is in (writers), so that the lists need not be searched for it.
 
 import (
 	"math/bits"
