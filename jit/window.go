@@ -224,6 +224,15 @@ func (w *guestWindow) make() bool {
 	return true
 }
 
+// WindowsFit reports whether the process has the addresses for a window, and keeps them for the first
+// engine that wants one. Where it has not, programs are translated without.
+func WindowsFit() bool {
+	var w guestWindow
+	ok := w.make()
+	w.parts.free()
+	return ok
+}
+
 // hostWindows are the host's addresses of the parts, or nil.
 type hostWindows [numParts]*host.Window
 

@@ -16,6 +16,8 @@ import (
 	"os"
 
 	"hotblock/devices/chardev"
+	"hotblock/internal/again"
+	"hotblock/jit"
 )
 
 // version is what -version prints.
@@ -26,6 +28,9 @@ const exitBadInput = 1
 
 func main() {
 	defer chardev.RestoreOnPanic()
+	if jit.Available() {
+		again.Unless(jit.WindowsFit)
+	}
 	os.Exit(start(os.Args[1:], os.Stdout, os.Stderr))
 }
 
