@@ -176,7 +176,6 @@ func (e *Engine) newMap(kind int) {
 		e.lastGen += firstGen
 	}
 	e.sh.MapGen[kind] = e.lastGen
-	e.checkPlaces()
 }
 
 // FlushTLB implements interp.Translator.
@@ -189,11 +188,16 @@ func (e *Engine) FlushTLB(all bool) {
 	if all || e.maps[1].local {
 		e.newMap(1)
 	}
+	e.checkPlaces()
 }
 
 // FlushPage implements interp.Translator.
 func (e *Engine) FlushPage(va uint64, large bool) {
 	e.unmapPage(va, large)
+	known := e.placesGen == e.sh.MapGen[0] && !large
+	if known {
+		e.checkPlace(va &^ (pageSize - 1))
+	}
 	for k := range e.maps {
 		p, b := e.maps[k].bit(va)
 		if !large && *p&b == 0 {
@@ -204,6 +208,10 @@ func (e *Engine) FlushPage(va uint64, large bool) {
 		}
 		e.newMap(k)
 	}
+	if known {
+		e.placesGen = e.sh.MapGen[0] // the others are where they were
+	}
+	e.checkPlaces()
 }
 
 // A savedSpace is what is kept of an address space that is not current.
@@ -260,6 +268,7 @@ func (e *Engine) EnterSpace(saved any) {
 	s, _ := saved.(*savedSpace)
 	if !e.enterWindow(s) || s == nil || s.epoch != e.epoch {
 		e.newMap(0)
+		e.checkPlaces()
 		return
 	}
 	s.m, e.maps[0] = e.maps[0], s.m

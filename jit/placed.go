@@ -11,9 +11,9 @@ package jit
 // the procedure linkage table, compares its target with the one that it had last.
 //
 // Such a jump is right while the page it leads to stays where it was. The engine keeps the
-// pages for which that matters (place), and looks at all of them whenever a new generation of
-// the program's mapping starts, and the window is open; what leads to a page that has gone is taken
-// back to the engine.
+// pages for which that matters (place), and looks at them when their translations are flushed: at all of them
+// whenever a new generation of the program's mapping starts, and the window is open. What leads to a page
+// that has gone is taken back to the engine.
 //
 // When a region is to be entered at another address, because the page is mapped twice, or
 // by another program that now has the window, it moves: all constants are changed,
@@ -186,14 +186,7 @@ func (e *Engine) placeAt(va uint64, page *interp.CodePage) *place {
 		p = &place{page: page}
 		e.places[va] = p
 	}
-	e.rely(va)
 	return p
-}
-
-// rely notes that programs' code relies on the mapping of the page at va.
-func (e *Engine) rely(va uint64) {
-	p, b := e.maps[0].bit(va)
-	*p |= b
 }
 
 // compact forgets the regions that are dead, now and then.
@@ -252,12 +245,15 @@ func (e *Engine) checkPlaces() {
 		return
 	}
 	e.placesGen = gen
-	for va, p := range e.places {
-		if e.cpu.MapsProgram(va, p.page) {
-			e.rely(va)
-		} else {
-			e.vacate(va, p)
-		}
+	for va := range e.places {
+		e.checkPlace(va)
+	}
+}
+
+// checkPlace looks whether the page that placed code relies on at va, if there is one, is there.
+func (e *Engine) checkPlace(va uint64) {
+	if p := e.places[va]; p != nil && !e.cpu.MapsProgram(va, p.page) {
+		e.vacate(va, p)
 	}
 }
 

@@ -118,3 +118,56 @@ func TestPlacedCode(t *testing.T) {
 		t.Errorf("%d spaces promoted, %d regions moved, %d pages relied on", s.Promoted, s.Moved, relied)
 	}
 }
+
+// TestPlacedCodeFollowsINVLPG has a program call a function on another page before and after a
+// system call that maps another page there.
+func TestPlacedCodeFollowsINVLPG(t *testing.T) {
+	const (
+		base  = 0x550000400000
+		stack = 0x7f0000100000
+		view  = 0x31000000 // the page table with the function's page
+	)
+	user := []byte{
+		0xe8, 0xfb, 0x0f, 0, 0, // 0: call page 1
+		0xff, 0xcb, 0x75, 0xf7, // dec ebx; jnz 0
+		0x0f, 0x05, // syscall
+		0xe8, 0xf0, 0x0f, 0, 0, // b: call page 1
+		0x41, 0xff, 0xcc, 0x75, 0xf6, // dec r12d; jnz b
+		0xcc,
+	}
+	system := []byte{
+		0x48, 0x89, 0x07, // mov [rdi], rax
+		0x0f, 0x01, 0x3e, // invlpg [rsi]
+		0x48, 0x0f, 0x07, // sysretq
+	}
+	r := newProgramRig(t, "threshold=1,memory=window-now")
+	for i, g := range r.guests {
+		b := g.ram.Bytes
+		copy(b[guestCode:], user)
+		copy(b[guestCalls:], system)
+		for k := range uint64(2) {
+			copy(b[guestData+k*pageSize:], []byte{0x48, 0x83, 0xc5, 1 + byte(k)*16, 0xc3}) // add rbp, ...; ret
+		}
+		g.mapPage(base, guestCode|0x25)
+		g.mapPage(stack, guestData+2*pageSize|7)
+		g.cpu.DropCode()
+		for n := range 20 {
+			old, next := uint64(n%2), uint64(n+1)%2
+			g.mapPage(base+pageSize, guestData+old*pageSize|0x25)
+			pte := g.pte(base + pageSize)
+			g.mapPage(view, pte&^(pageSize-1)|3)
+			s := g.base
+			guestMode{cpl: 3}.segments(&s, 0, 0)
+			clear(s.R[:16])
+			s.RIP, s.R[x86.RSP], s.R[x86.RBX], s.R[x86.R12] = base, stack+0x800, 30, 20
+			s.R[x86.RAX], s.R[x86.RDI], s.R[x86.RSI] = guestData+next*pageSize|0x25, view+pte%pageSize, base+pageSize
+			end := g.run(&s, 2)
+			if want := 30*(1+old*16) + 20*(1+next*16); end.vec != x86.ExcBP || g.cpu.R[x86.RBP] != want {
+				t.Fatalf("guest %d, run %d: %v, RBP is %d, want %d", i, n, &end, g.cpu.R[x86.RBP], want)
+			}
+			if i > 0 && n > 0 && len(g.eng.places) == 0 {
+				t.Fatal("nothing relies on the page")
+			}
+		}
+	}
+}

@@ -305,6 +305,7 @@ func (e *Engine) windowTick() {
 	// Code of this space is to be found anew.
 	e.flushJump(int(interp.TLBUser), true)
 	e.newMap(0)
+	e.checkPlaces()
 }
 
 // emptyWindow unmaps everything and closes the window.
