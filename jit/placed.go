@@ -75,9 +75,12 @@ func (t *translator) placedRef(r *ref) {
 }
 
 // isSteady reports whether the target of a jump or call is in memory at an address that is
-// the same each time.
+// the same each time, so that its target is likely to be, too.
 func (t *translator) isSteady(g *ginst) bool {
 	x := &g.x
+	if _, ok := t.e.use.indirect.(siteLookup); !ok {
+		return false // it is not for the others to have
+	}
 	return t.r.placed && x.Args[0].Kind == decode.Mem && x.Seg < x86.FS && (x.Base == ripBase || x.Base == noGuest) && x.Index == noGuest
 }
 

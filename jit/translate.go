@@ -225,7 +225,7 @@ func (e *Engine) begin(b interp.Block) *translator {
 func (e *Engine) translateDirect(b interp.Block, split bool) *region {
 	t := e.begin(b)
 	if b.Variant&interp.VariantWindow != 0 {
-		t.r.placed, t.r.base, t.r.firstSite, t.r.owner = true, b.VA-uint64(t.r.goff), e.sites.n, e.win.promoted
+		t.r.placed, t.r.base, t.r.owner = true, b.VA-uint64(t.r.goff), e.win.promoted
 	}
 	if !t.collect(b) {
 		return nil
@@ -349,6 +349,7 @@ func (t *translator) emit() bool {
 	r := t.r
 	r.endLive = arith
 	r.indirect = r.host
+	r.firstSite = t.e.sites.n // those of an attempt before are of no code
 	if !r.placed {
 		t.lea(s1, based(s1, -int32(r.goff)))
 		t.store(gs(offRBase), s1)

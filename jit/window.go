@@ -94,6 +94,9 @@ type windowed struct{ inlineTLB }
 
 func newWindowed(e *Engine, heat int) windowed {
 	e.win = &guestWindow{after: heat, pages: winPages{chunks: map[uint64]*winChunk{}}, at: map[winKey][]uint64{}, without: map[codeKey]bool{}, seen: map[codeKey]uint8{}}
+	for i := range e.sh.context.WinTable {
+		e.sh.context.WinTable[i] = awayDelta(i)
+	}
 	e.win.noPages()
 	e.putMid(noMid)
 	e.sh.context.WinAbove, e.sh.context.WinHigh, e.sh.context.WinUpper = ^uint64(1<<lowBits-1), 1<<highBit, ^uint64(1<<32-1)
@@ -148,7 +151,7 @@ func (e *Engine) setDeltas() {
 			x.WinDelta[i] = uint64(p.Base) - w.start(windowPart(i))
 		}
 	}
-	for i := range x.WinTable {
+	for i := range x.WinTable[:1<<(47-lowBits)] { // the others never change
 		x.WinTable[i] = awayDelta(i)
 		if p, ok := w.partOf(uint64(i) << lowBits); ok && w.open && w.parts[p] != nil {
 			x.WinTable[i] = x.WinDelta[p]
