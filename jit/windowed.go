@@ -230,9 +230,15 @@ var shifts = func() []bool {
 // ripDisp is what the displacement of an operand relative to RIP is relative to RBase.
 func (t *translator) ripDisp(g *ginst) int64 { return int64(t.goff) + int64(g.off) + int64(g.x.Len) }
 
-// testEarly has a group tested where the flags are dead, if a register has its origin there.
+// testEarly has a group tested where the flags are dead, if a register has its origin there, and
+// it is not in a loop that the access is not in.
 func (t *translator) testEarly(q *accessGroup, disp int64) {
 	c := &t.co
+	for i := c.dead.inst; i < t.index; i++ {
+		if to := int(t.insts[i].target); to >= 0 && to <= c.dead.inst {
+			return
+		}
+	}
 	for r := range uint8(16) {
 		v := c.dead.regs[r]
 		if d := disp - v.disp; v.origin == q.origin && d >= -maxReach/2 && d < maxReach/2 {
