@@ -73,6 +73,9 @@ type guestWindow struct {
 	bounds [numParts]struct{ low, high uint64 } // of pages, by part
 	mid    uint64                               // where the middle part begins, in its size, or noMid
 
+	strays   [1 << (highBit - lowBits)]int // accesses where the middle part could be, but is not
+	patience int                           // how many it takes for it to go there
+
 	after   int    // the heat that it takes
 	heat    int    // of the current space
 	faults  int    // since the last tick
@@ -212,6 +215,36 @@ func (e *Engine) placed(va uint64) (p windowPart, ok bool) {
 	return e.win.partOf(va)
 }
 
+// firstPatience is the first value of guestWindow.patience. It doubles each time.
+const firstPatience = 64
+
+// elsewhere moves the middle part to where an access was, at va, if there have been many. What the program
+// accessed first need not be its heap: Go's has stacks elsewhere.
+func (e *Engine) elsewhere(va uint64) {
+	w := e.win
+	n := va >> lowBits
+	if n == 0 || n >= uint64(len(w.strays)) || n == w.mid {
+		return
+	}
+	if w.strays[n]++; w.strays[n] < w.patience {
+		return
+	}
+	w.patience *= 2
+	clear(w.strays[:])
+	if e.dropPages(); w.failed {
+		e.emptyWindow()
+		return
+	}
+	e.putMid(n)
+	// What was made without the window, or for the part where it was, is made anew.
+	clear(w.without)
+	for _, r := range e.regions[1:] {
+		if r.placed && r.entry != 0 && (!r.windowed || r.part == midPart) {
+			e.remake(r)
+		}
+	}
+}
+
 // make reserves the addresses.
 func (w *guestWindow) make() bool {
 	for _, i := range [...]windowPart{highPart, lowPart, midPart} {
@@ -304,6 +337,8 @@ func (e *Engine) windowTick() {
 	w.owner = e.tables()
 	w.promoted++
 	w.faults, w.checked, w.bad, w.mixed = 0, 0, 0, 0
+	w.patience = firstPatience
+	clear(w.strays[:])
 	e.openWindow()
 	// Code of this space is to be found anew.
 	e.flushJump(int(interp.TLBUser), true)

@@ -558,6 +558,7 @@ func (e *Engine) outsideWindow(s *site, va uint64) {
 	}
 	p, ok := e.placed(va)
 	if !ok {
+		e.elsewhere(va)
 		e.leftToInterpreter(r)
 		return
 	}
@@ -571,10 +572,10 @@ func (e *Engine) outsideWindow(s *site, va uint64) {
 const manyMixed = 40
 
 // beyondWindow deals with a fault of an access by the table, at an address that is not
-// in the window: the first time it may be that the middle part is to be there.
+// in the window: it may be that the middle part is to be there.
 func (e *Engine) beyondWindow(r *region, m *instMap) {
 	var x decode.Inst
-	if e.win.mid == noMid && decode.Decode(r.page.Bytes()[r.off+uint32(m.off):], decode.Mode64, &x) == nil && x.HasMem() && x.Base < 16 {
+	if decode.Decode(r.page.Bytes()[r.off+uint32(m.off):], decode.Mode64, &x) == nil && x.HasMem() && x.Base < 16 {
 		va := e.sh.R[x.Base] + uint64(x.Disp)
 		if x.Index < 16 {
 			va += e.sh.R[x.Index] << x.Scale
@@ -582,6 +583,7 @@ func (e *Engine) beyondWindow(r *region, m *instMap) {
 		if _, ok := e.placed(va); ok {
 			return
 		}
+		e.elsewhere(va)
 	}
 	e.leftToInterpreter(r)
 }
