@@ -263,8 +263,16 @@ func (e *Engine) checkPlace(va uint64) {
 // misplaced reports whether a region cannot run where the CPU is about to enter it. It
 // moves if it can; else it dies.
 func (e *Engine) misplaced(r *region) bool {
-	if !r.placed || r.base == e.cpu.RIP-uint64(r.goff) {
+	if r.dead {
+		return true
+	}
+	if !r.placed {
 		return false
+	}
+	if r.base == e.cpu.RIP-uint64(r.goff) {
+		if p, ok := e.win.partOf(r.base); !r.windowed || ok && p == r.part {
+			return false
+		}
 	}
 	if e.move(r, e.cpu.RIP-uint64(r.goff)) {
 		return false

@@ -29,7 +29,7 @@ package jit
 // programs, where Linux puts programs, libraries, heaps and stacks; the low one
 // holds 16 TiB from zero on, for programs that are linked to fixed addresses; the middle
 // one holds 16 TiB of what is between these, where the program has accessed memory
-// first: Go puts heaps anywhere. The host has no room for more.
+// first, or more often later: Go puts heaps anywhere. The host has no room for more.
 //
 // Code cannot reach beyond the window, whatever address the guest makes: windowed.go says why.
 
@@ -73,6 +73,7 @@ type guestWindow struct {
 	bounds [numParts]struct{ low, high uint64 } // of pages, by part
 	mid    uint64                               // where the middle part begins, in its size, or noMid
 
+	midCode  bool                          // there are regions made for the middle part
 	strays   [1 << (highBit - lowBits)]int // accesses where the middle part could be, but is not
 	patience int                           // how many it takes for it to go there
 
@@ -116,6 +117,7 @@ func (windowed) sharing(t *translator) sharing {
 		return sharePage
 	}
 	r.windowed, r.part = true, p
+	t.e.win.midCode = t.e.win.midCode || p == midPart
 	return shareWindow
 }
 
@@ -178,6 +180,15 @@ func awayDelta(i int) uint64 {
 
 // putMid puts the middle part at a multiple of its size, or nowhere.
 func (e *Engine) putMid(n uint64) {
+	if w := e.win; w.midCode && n != w.mid {
+		// Code there makes no test for what is relative to RIP.
+		w.midCode = false
+		for _, r := range e.regions[1:] {
+			if r.windowed && r.part == midPart && r.entry != 0 {
+				e.remake(r)
+			}
+		}
+	}
 	e.win.mid = n
 	e.sh.context.WinMid, e.sh.context.WinNeg = n, -n
 	e.setDeltas()
@@ -236,10 +247,10 @@ func (e *Engine) elsewhere(va uint64) {
 		return
 	}
 	e.putMid(n)
-	// What was made without the window, or for the part where it was, is made anew.
+	// What was made without the window is made anew.
 	clear(w.without)
 	for _, r := range e.regions[1:] {
-		if r.placed && r.entry != 0 && (!r.windowed || r.part == midPart) {
+		if r.placed && !r.windowed && r.entry != 0 {
 			e.remake(r)
 		}
 	}

@@ -228,3 +228,71 @@ func TestWindowTable(t *testing.T) {
 		}
 	}
 }
+
+// TestCodeInMovedPart has code in the middle part of a window, which is entered by a steady jump.
+// When the middle part is somewhere else, what that code accesses relative to RIP must not be taken
+// to be in it.
+func TestCodeInMovedPart(t *testing.T) {
+	const (
+		far, other, data = 0x280000400000, 0x180000400000, 0x10000000
+	)
+	code := []byte{
+		0x48, 0x8b, 0x07, // 0: mov rax, [rdi]
+		0xff, 0x14, 0x25, 0, 0, 0, 0x10, // call [data]
+		0xff, 0xcb, 0x75, 0xf2, // dec ebx; jnz 0
+		0xcc,
+	}
+	function := []byte{
+		0x48, 0x03, 0x2d, 0xf9, 0, 0, 0, // add rbp, [rip+0xf9]
+		0xc3,
+	}
+	r := newProgramRig(t, "threshold=1,memory=window-now")
+	for i, g := range r.guests {
+		b := g.ram.Bytes
+		copy(b[guestCode:], code)
+		copy(b[guestCode+0x40:], []byte{0x48, 0x8b, 0x07, 0xcc}) // mov rax, [rdi]; int3
+		copy(b[guestData:], function)
+		binary.LittleEndian.PutUint64(b[guestData+0x100:], 3)
+		binary.LittleEndian.PutUint64(b[guestData+pageSize:], far)
+		g.mapPage(progCode, guestCode|0x25)
+		g.mapPage(far, guestData|0x27)
+		g.mapPage(data, (guestData+pageSize)|0x67)
+		g.mapPage(other, (guestData+2*pageSize)|0x67)
+		g.mapPage(data+pageSize, (guestData+3*pageSize)|0x67)
+		g.cpu.DropCode()
+		for n := range 12 {
+			s := g.base
+			guestMode{cpl: 3}.segments(&s, 0, 0)
+			clear(s.R[:16])
+			s.RIP, s.R[x86.RSP], s.R[x86.RBX], s.R[x86.RDI] = progCode, data+2*pageSize, 30, far
+			if n%4 >= 2 {
+				s.R[x86.RDI] = other // is accessed first
+			}
+			if n%4 == 1 {
+				g.cpu.DropCode() // to translate it when the middle part is there
+			}
+			if i > 0 && n%2 == 0 && n > 0 {
+				g.eng.emptyWindow()
+			}
+			want := uint64(90)
+			if n%4 == 2 {
+				s.RIP, want = progCode+0x40, 0
+			}
+			if end := g.run(&s, 2); end.vec != x86.ExcBP || g.cpu.R[x86.RBP] != want {
+				t.Fatalf("guest %d, run %d: %v, RBP is %d", i, n, &end, g.cpu.R[x86.RBP])
+			}
+			if i == 0 {
+				continue
+			}
+			for _, r := range g.eng.regions {
+				// The host's memory may be where it would lead.
+				if !r.dead && r.windowed && r.part == midPart && r.base>>lowBits != g.eng.win.mid {
+					t.Fatalf("run %d: code at %#x is for the middle part, which is at %#x", n, r.base, g.eng.win.mid<<lowBits)
+				}
+			}
+		}
+	}
+	if s := r.guests[1].eng.Stats(); s.Promoted < 3 {
+		t.Errorf("%d spaces promoted", s.Promoted)
+	}
+}
