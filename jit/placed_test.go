@@ -57,13 +57,7 @@ func TestPlacedCode(t *testing.T) {
 		return b
 	}
 	guests := []*guest{newGuest(t, nil)}
-	c := DefaultConfig
-	for k, v := range map[string]string{"threshold": "1", "memory": "window-now"} {
-		if err := c.Set(k, v); err != nil {
-			t.Fatal(err)
-		}
-	}
-	guests = append(guests, newGuest(t, &c))
+	guests = append(guests, newGuest(t, configOf(t, "threshold=1,memory=window-now")))
 	physical := func(n, kind uint64) uint64 { return guestData + (n*kinds+kind)*pageSize }
 	for _, g := range guests {
 		for n := range uint64(pages) {

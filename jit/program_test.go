@@ -893,19 +893,24 @@ func (g *guest) pte(va uint64) uint64 {
 // programRig is the guests that run the same programs.
 type programRig struct{ guests []*guest }
 
+// configOf is the default with settings as -jit has them.
+func configOf(t testing.TB, settings string) *Config {
+	c := DefaultConfig
+	for kv := range strings.SplitSeq(settings, ",") {
+		k, v, _ := strings.Cut(kv, "=")
+		if err := c.Set(k, v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return &c
+}
+
 func newProgramRig(t testing.TB, configs ...string) *programRig {
 	r := &programRig{}
 	for i := range len(configs) + 1 {
 		var cfg *Config
 		if i > 0 {
-			c := DefaultConfig
-			for kv := range strings.SplitSeq(configs[i-1], ",") {
-				k, v, _ := strings.Cut(kv, "=")
-				if err := c.Set(k, v); err != nil {
-					t.Fatal(err)
-				}
-			}
-			cfg = &c
+			cfg = configOf(t, configs[i-1])
 		}
 		g := newGuest(t, cfg)
 		for i := uint64(0); i < progPages; i++ {

@@ -30,13 +30,7 @@ func TestWindow(t *testing.T) {
 // allows for, and then off a base that has been tested. The second access must not take the
 // index for small, and reach what the host has where the sum leads.
 func TestIndexOfUngroupedAccess(t *testing.T) {
-	c := DefaultConfig
-	for k, v := range map[string]string{"threshold": "1", "memory": "window-now"} {
-		if err := c.Set(k, v); err != nil {
-			t.Fatal(err)
-		}
-	}
-	g := newGuest(t, &c)
+	g := newGuest(t, configOf(t, "threshold=1,memory=window-now"))
 	const data = 0x10000000
 	code := []byte{
 		0x48, 0x8b, 0x07, // mov rax, [rdi]
@@ -113,13 +107,7 @@ func TestWindowParts(t *testing.T) {
 	code = append(code, 0x75, byte(-len(code)-2), 0xcc)
 
 	guests := []*guest{newGuest(t, nil)}
-	c := DefaultConfig
-	for k, v := range map[string]string{"threshold": "1", "memory": "window-now"} {
-		if err := c.Set(k, v); err != nil {
-			t.Fatal(err)
-		}
-	}
-	guests = append(guests, newGuest(t, &c))
+	guests = append(guests, newGuest(t, configOf(t, "threshold=1,memory=window-now")))
 	bases := []uint64{low, high, mid, mid2, mid3}
 	codes := []uint64{progCode, 0x550000400000, 0x280000400000}
 	for _, g := range guests {
