@@ -367,6 +367,15 @@ func (e *Engine) remake(r *region) {
 	}
 }
 
+// remakeAll remakes the regions that which says, their split forms with them.
+func (e *Engine) remakeAll(which func(*region) bool) {
+	for _, r := range e.regions[1:] {
+		if r.entry != 0 && which(r) {
+			e.remake(r)
+		}
+	}
+}
+
 func (e *Engine) bury(r *region) {
 	r.dead = true
 	if r.split != nil {
@@ -648,7 +657,7 @@ const retryIP = 1 << 63
 func (e *Engine) exit() (ip uint64, interpret bool) {
 	x := &e.sh.context
 	if x.Reason == reasonFault {
-		r, _ := e.instAt(int32(x.FaultRIP - e.arena.Base))
+		r, m := e.instAt(int32(x.FaultRIP - e.arena.Base))
 		if r != nil && r.placed {
 			x.RBase = r.base
 		}
@@ -660,7 +669,7 @@ func (e *Engine) exit() (ip uint64, interpret bool) {
 				return retryIP, false
 			}
 		}
-		return e.faultIP(), true
+		return e.faultIP(r, m), true
 	}
 	s := e.sites.at(uint32(x.Site))
 	if o := e.owner(s); o.placed {
@@ -803,10 +812,9 @@ func (e *Engine) address(r *ref, v interp.Variant) uint64 {
 	return va
 }
 
-// faultIP is the guest's instruction at which translated code faulted.
-func (e *Engine) faultIP() uint64 {
+// faultIP is the guest's instruction at which translated code faulted, which was at m in r.
+func (e *Engine) faultIP(r *region, m *instMap) uint64 {
 	x := &e.sh.context
-	r, m := e.instAt(int32(x.FaultRIP - e.arena.Base))
 	if x.FaultNested != 0 || r == nil {
 		panic(fmt.Sprintf("jit: fault %d at %#x, address %#x, in no translated instruction", x.FaultTrap, x.FaultRIP, x.FaultAddr))
 	}

@@ -449,11 +449,7 @@ func (t *translator) branch(g *ginst) bool {
 		t.exit(target)
 	case x.Op == opJmp:
 		t.target(g, live)
-		if t.isSteady(g) {
-			t.steady(0)
-		} else {
-			t.indirect(0)
-		}
+		t.indirectOrSteady(0, t.isSteady(g))
 	case rel: // CALL
 		target := next + uint32(x.Imm)
 		if t.isBack(target) {

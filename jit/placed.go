@@ -129,6 +129,15 @@ func (t *translator) steady(undo int8) {
 	})
 }
 
+// indirectOrSteady is one of these.
+func (t *translator) indirectOrSteady(undo int8, steady bool) {
+	if steady {
+		t.steady(undo)
+	} else {
+		t.indirect(undo)
+	}
+}
+
 // linkSteady makes a steady jump lead to a region, which is at va.
 func (e *Engine) linkSteady(id uint32, r *region, va uint64) {
 	s := e.sites.at(id)

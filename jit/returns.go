@@ -100,18 +100,7 @@ func (p pairedReturn) call(t *translator, to callTarget, next uint32) {
 	at := t.pos() - 4
 	if to.indirect {
 		w := int8(t.word())
-		cur, v := t.cur, t.v
-		t.behind(func() {
-			t.patchRel32(at, t.pos())
-			t.cur, t.v = cur, v
-			t.outside(func() {
-				if to.steady {
-					t.steady(w)
-				} else {
-					t.indirect(w)
-				}
-			})
-		})
+		t.behind(t.wayTo(at, func() { t.indirectOrSteady(w, to.steady) }))
 	} else {
 		t.edge(at, to.goff)
 	}
@@ -142,13 +131,17 @@ func (p pairedReturn) call(t *translator, to callTarget, next uint32) {
 
 // aside writes code out of the way, for a displacement at at to lead to. The
 // region's swaps have been undone there.
-func (t *translator) aside(at int, f func()) {
+func (t *translator) aside(at int, f func()) { t.cold = append(t.cold, t.wayTo(at, f)) }
+
+// wayTo is f for later, with the translator as it is now but for the region's swaps, which have
+// been undone. The displacement at at will lead to what f writes.
+func (t *translator) wayTo(at int, f func()) func() {
 	cur, v := t.cur, t.v
-	t.cold = append(t.cold, func() {
+	return func() {
 		t.patchRel32(at, t.pos())
 		t.cur, t.v = cur, v
 		t.outside(f)
-	})
+	}
 }
 
 // linkBack makes the way back from a call lead directly to a region.

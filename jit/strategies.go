@@ -206,9 +206,5 @@ func (indirectReturn) call(t *translator, to callTarget, next uint32) {
 	if to.inTmp {
 		t.load(s1, gs(offTmp))
 	}
-	if to.steady {
-		t.steady(int8(t.word()))
-	} else {
-		t.indirect(int8(t.word()))
-	}
+	t.indirectOrSteady(int8(t.word()), to.steady)
 }

@@ -535,12 +535,7 @@ func (t *translator) outside(f func()) {
 func (t *translator) edge(at int, goff uint32) {
 	if goff >= t.granule() && !t.r.placed {
 		// Out of the granule: what lies there depends on where the code is mapped.
-		cur, v := t.cur, t.v
-		t.behind(func() {
-			t.patchRel32(at, t.pos())
-			t.cur, t.v = cur, v
-			t.outside(func() { t.farEdge(goff) })
-		})
+		t.behind(t.wayTo(at, func() { t.farEdge(goff) }))
 		return
 	}
 	t.leaveFrom(at, t.newSite(site{kind: siteEdge, goff: goff, retry: t.hostAt(at)}), siteEdge)

@@ -183,11 +183,7 @@ func (e *Engine) putMid(n uint64) {
 	if w := e.win; w.midCode && n != w.mid {
 		// Code there makes no test for what is relative to RIP.
 		w.midCode = false
-		for _, r := range e.regions[1:] {
-			if r.windowed && r.part == midPart && r.entry != 0 {
-				e.remake(r)
-			}
-		}
+		e.remakeAll(func(r *region) bool { return r.windowed && r.part == midPart })
 	}
 	e.win.mid = n
 	e.sh.context.WinMid, e.sh.context.WinNeg = n, -n
@@ -249,11 +245,7 @@ func (e *Engine) elsewhere(va uint64) {
 	e.putMid(n)
 	// What was made without the window is made anew.
 	clear(w.without)
-	for _, r := range e.regions[1:] {
-		if r.placed && !r.windowed && r.entry != 0 {
-			e.remake(r)
-		}
-	}
+	e.remakeAll(func(r *region) bool { return r.placed && !r.windowed })
 }
 
 // make reserves the addresses.

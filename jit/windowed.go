@@ -284,13 +284,7 @@ func (t *translator) hoisted() {
 			continue
 		}
 		r := ref{base: q.reg, index: noGuest, bits: 64}
-		va := t.home[q.reg]
-		if va == noReg {
-			va = s1
-			t.load(s1, slot(q.reg))
-			t.hold(s1, q.reg)
-		}
-		t.testPart(q, va, t.cur.live != 0, &r)
+		t.testPart(q, t.heldBase(q.reg), t.cur.live != 0, &r)
 		if q.part == anyPart {
 			t.store(gs(offGroup+8*int32(i)), s2)
 			c.inS2 = -1
@@ -506,16 +500,18 @@ func delta(p windowPart) mem { return gs(offWinDelta + 8*int32(p)) }
 func (t *translator) testPart(q *accessGroup, va int8, live bool, r *ref) {
 	p := q.part
 	t.hold(s0, noGuest)
-	var out int // the jump to the site
-	switch {
-	case p == anyPart:
+	if p == anyPart {
 		t.rorx(s0, va, lowBits)
 		t.opReg(0, true, 0xb6, s0, s0) // movzx
 		t.load(s2, gsx(s0, offWinTable))
 		return
+	}
+	id := t.newSite(site{kind: siteOutside, goff: t.goff + t.cur.off, stub: int32(q.off), ref: *r})
+	var out int // the jump to the site
+	switch {
 	case live && p == highPart:
 		t.pext(s0, va, gs(offWinHigh))
-		t.leaveIfZero(t.newSite(site{kind: siteOutside, goff: t.goff + t.cur.off, stub: int32(q.off), ref: *r}), siteOutside)
+		t.leaveIfZero(id, siteOutside)
 		return
 	case live:
 		t.pext(s0, va, gs(offWinAbove))
@@ -538,7 +534,6 @@ func (t *translator) testPart(q *accessGroup, va int8, live bool, r *ref) {
 		}
 		out = t.jcc(ccNE)
 	}
-	id := t.newSite(site{kind: siteOutside, goff: t.goff + t.cur.off, stub: int32(q.off), ref: *r})
 	t.leaveFrom(out, id, siteOutside)
 }
 
