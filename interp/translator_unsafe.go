@@ -12,6 +12,7 @@ package interp
 
 import (
 	"math"
+	"math/bits"
 	"sync/atomic"
 	"unsafe"
 
@@ -124,6 +125,16 @@ func (p *codePage) Renew(off, entry uint64) {
 	if o := p.head(off); o != nil && entry != 0 && o.entry() == entry {
 		o.disp, o.imm, o.fn = 0, math.MaxUint64>>1, opHead
 	}
+}
+
+// Known says how often the block at off has been entered without a translation, and whether there is one
+// of it for a variant.
+func (p *codePage) Known(off uint64, v Variant) (entered uint64, translated bool) {
+	o := p.head(off)
+	if o == nil {
+		return 0, false
+	}
+	return o.imm, o.entry() != 0 && o.variant == v
 }
 
 // Block is what a translator is asked for.
@@ -465,6 +476,9 @@ func (c *CPU) Interpret() (what decode.Op) {
 // CPU's present state or it is not at hand.
 func (c *CPU) Entry() uint64 {
 	o := c.goTo(c.RIP)
+	if o == nil && c.refetch() {
+		o = c.goTo(c.RIP)
+	}
 	if o == nil || o.entry() == 0 {
 		return 0
 	}
@@ -473,6 +487,35 @@ func (c *CPU) Entry() uint64 {
 		return 0
 	}
 	return o.entry()
+}
+
+// refetch enters the page at RIP into the fetch TLB if it is not there, it may be executed and there
+// is decoded code of it. It reports whether it did. Otherwise two pages that have the same
+// entry, where code of one goes to code of the other, would never be found.
+func (c *CPU) refetch() bool {
+	lin := (c.RIP + c.R[x86.RSeg+x86.CS]) & c.linMask
+	if c.it.find(lin) != nil || c.limited || c.long && !canonical(c.RIP) {
+		return false
+	}
+	acc := mmu.Exec
+	if c.CPL == 3 {
+		acc |= mmu.User
+	}
+	t, _, ok := c.Mem.Walk(&c.paging, lin, acc)
+	if !ok {
+		return false
+	}
+	pa := t.PA & c.physMask
+	r := c.Mem.Find(pa)
+	if r == nil || r.Kind == mmu.IO {
+		return false
+	}
+	p := c.code[c.mode][pageKey{r.Blk, (r.Off + pa - r.Base) &^ pageMask}]
+	if p == nil {
+		return false
+	}
+	c.it.fill(lin, p, t.Global, uint8(bits.TrailingZeros64(t.PageSize)))
+	return true
 }
 
 // variantHere is Variant with VariantLarge as the page at RIP has it, which must

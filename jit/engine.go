@@ -30,7 +30,8 @@ type Engine struct {
 	enter, enterVec, enterX87, enterBoth         int32
 	fault, afterFault, loadVec, loadX87, nowhere int32
 	stubs                                        [numSites]int32
-	storeStubs                                   [3]int32 // by TLB: see smc.go
+	secondWays                                   [jumpCaches]int32 // of the jump caches; then as stubs[siteIndirect]
+	storeStubs                                   [3]int32          // by TLB: see smc.go
 	hot, cold                                    codeArea
 
 	sites     siteTable
@@ -175,9 +176,9 @@ func (e *Engine) End() {
 // Poke implements interp.Translator.
 func (e *Engine) Poke() { atomic.StoreUint64(&e.sh.PollMask, 0) }
 
-// jumpSlot is the entry of a jump cache for a linear address.
+// jumpSlot is the first entry of a jump cache for a linear address.
 func jumpSlot(va uint64) uint32 {
-	return uint32(bits.RotateLeft64(va, -jumpShift)+va) & (jumpEntries - 1)
+	return jumpWays * (uint32(bits.RotateLeft64(va, -jumpShift)+va) & (jumpEntries/jumpWays - 1))
 }
 
 // jumpIndex is the jump cache of a variant.
@@ -211,13 +212,13 @@ func (e *Engine) Translate(b interp.Block) uint64 {
 	e.rec.begin()
 	start := time.Now()
 	defer func() { e.stats.TranslateTime += time.Since(start) }()
-	r := e.use.backend.translate(e, b, false)
+	r := e.use.backend.translate(e, b, nil)
 	if r == nil {
 		return 0
 	}
 	if !e.fits() {
 		e.flush()
-		if r = e.use.backend.translate(e, b, false); r == nil || !e.fits() {
+		if r = e.use.backend.translate(e, b, nil); r == nil || !e.fits() {
 			return 0
 		}
 	}
@@ -227,11 +228,16 @@ func (e *Engine) Translate(b interp.Block) uint64 {
 }
 
 // makeSplit translates a region without groups of accesses. It returns nil where
-// there is no room.
+// there is no room, and where what the translator knows of the code has changed so that it
+// would be another region.
 func (e *Engine) makeSplit(r *region) *region {
 	e.rec.begin()
-	s := e.use.backend.translate(e, interp.Block{Page: r.page, Off: uint64(r.off), VA: e.sh.RBase + uint64(r.goff), Variant: r.variant}, true)
-	if s == nil || !e.fits() {
+	s := e.use.backend.translate(e, interp.Block{Page: r.page, Off: uint64(r.off), VA: e.sh.RBase + uint64(r.goff), Variant: r.variant}, r)
+	if s == nil {
+		e.remake(r)
+		return nil
+	}
+	if !e.fits() {
 		return nil
 	}
 	e.place(s)
@@ -465,22 +471,33 @@ func (e *Engine) flushJump(i int, all bool) {
 func (e *Engine) fillJump(va uint64, r *region) {
 	n := jumpSlot(va)
 	if n == 0 {
-		return // entry 0 is what a lookup finds while something is pending
+		return // set 0 is what a lookup finds while something is pending
 	}
 	i := jumpIndex(r.variant)
 	e.relied(va, r.variant)
-	e.sh.jump[i][n] = jumpEntry{-va, uint64(e.arena.Base) + uint64(r.indirect)}
+	first, info := &e.sh.jump[i][n], &e.jumpInfo[i][n]
+	if first.ntag != -va && first.ntag != invalidJump {
+		e.sh.jump[i][n+1], e.jumpInfo[i][n+1] = *first, *info
+		e.noteJump(i, n+1)
+	}
+	*first = jumpEntry{-va, uint64(e.arena.Base) + uint64(r.indirect)}
+	info.to, info.global = uint32(r.entry), e.cpu.Global()
+	info.credit.Missed(e.switches)
+	e.noteJump(i, n)
+}
+
+// noteJump notes that an entry of a jump cache is in use.
+func (e *Engine) noteJump(cache int, n uint32) {
+	info := &e.jumpInfo[cache][n]
 	k := 0
-	if e.cpu.Global() {
+	if info.global {
 		k = 1
 	}
-	e.filled[i][k] = append(e.filled[i][k], n)
-	info := &e.jumpInfo[i][n]
-	info.to = uint32(r.entry)
-	info.credit.Missed(e.switches)
-	e.mayJump(r, uint32(i)<<16|n)
-	if len(e.filled[i][k]) > 4*jumpEntries {
-		e.flushJump(i, true)
+	f := &e.filled[cache][k]
+	*f = append(*f, n)
+	e.mayJump(e.regions[info.to-1], uint32(cache)<<16|n)
+	if len(*f) > 4*jumpEntries {
+		e.flushJump(cache, true)
 	}
 }
 
@@ -488,6 +505,7 @@ func (e *Engine) fillJump(va uint64, r *region) {
 type jumpInfo struct {
 	to     uint32 // entry of the region that it led to last
 	credit interp.Credit
+	global bool // it is for all address spaces
 }
 
 // mayJump notes that an entry of a jump cache may lead to a region. The note is kept for

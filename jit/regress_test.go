@@ -174,3 +174,99 @@ func TestAVXDisabledKeepsSSE(t *testing.T) {
 		t.Errorf("XMM0 %v, interpreter %v", got, want)
 	}
 }
+
+// TestSplitFormHasTheSameRegisters has a region that gives a register another's place for its loop, and
+// ends behind the loop, because what follows has not run. When a group of accesses of it then meets
+// the end of a page, what follows has run, and uses the other register. The split form was
+// made with that, and lost its value.
+func TestSplitFormHasTheSameRegisters(t *testing.T) {
+	code := []byte{
+		0x48, 0x8b, 0x06, // mov rax, [rsi]
+		0x49, 0x01, 0xc1, // add r9, rax
+		0x48, 0x8b, 0x56, 0x08, // mov rdx, [rsi+8]
+		0x49, 0x01, 0xd1, // add r9, rdx
+		0x48, 0x83, 0xc6, 0x08, // add rsi, 8
+		0xff, 0xc9, // dec ecx
+		0x75, 0xeb, // jnz the start
+		0x48, 0xff, 0xc3, // inc rbx
+		0x49, 0x01, 0xd8, // add r8, rbx
+		0xcc,
+	}
+	run := func(cfg *Config) (r [x86.NumRegs]uint64) {
+		g := newGuest(t, cfg)
+		g.mapPage(progCode, guestCode|7)
+		for i := range uint64(2) {
+			g.mapPage(progWindow+i*pageSize, guestData+i*pageSize|7)
+		}
+		copy(g.ram.Bytes[guestCode:], code)
+		for i := range uint64(2 * pageSize / 8) {
+			binary.LittleEndian.PutUint64(g.ram.Bytes[guestData+8*i:], i*i)
+		}
+		s := g.base
+		guestMode{cpl: 3}.segments(&s, 0, 0)
+		s.RIP, s.R[x86.RBX] = progCode, 5
+		for n := range 12 {
+			s.R[x86.RSI], s.R[x86.RCX] = progWindow, 20
+			if n >= 10 {
+				s.R[x86.RSI] = progWindow + pageSize - 80 // across the end of the page
+			}
+			if tr := g.run(&s, 2); tr.vec != x86.ExcBP {
+				t.Fatalf("%s: it ended with %v", g.name, &tr)
+			}
+			s.R = g.cpu.R
+			s.RIP = progCode
+		}
+		return g.cpu.R
+	}
+	want := run(nil)
+	for _, memory := range []string{"tlb", "window-now"} {
+		if got := run(configOf(t, "memory="+memory)); got != want {
+			t.Errorf("%s: registers %x, interpreter %x", memory, got, want)
+		}
+	}
+}
+
+// TestLoopOverPagesThatCollide has a loop on two pages that have the same entry of the fetch TLB, with
+// jumps that have the same set of the jump cache. Each left translated code every time: the
+// page was not at hand, and so the jump was not linked; or the two threw each other out.
+func TestLoopOverPagesThatCollide(t *testing.T) {
+	const (
+		far   = 1 << 27 // a multiple of what the caches' indices are made of
+		turns = 10000
+	)
+	a, b := uint64(0x550000400000), uint64(0x550000400000+far)
+	for _, c := range []struct {
+		name string
+		at   uint64 // of the code in its page
+		code func(at, to uint64) []byte
+	}{
+		{"jmp", 0, func(at, to uint64) []byte {
+			return binary.LittleEndian.AppendUint32([]byte{0xe9}, uint32(to-at-5))
+		}},
+		{"jmp rax", 0x80, func(_, to uint64) []byte { // mov rax, to; jmp rax
+			return append(binary.LittleEndian.AppendUint64([]byte{0x48, 0xb8}, to), 0xff, 0xe0)
+		}},
+	} {
+		for _, settings := range []string{"memory=tlb", "memory=window-now", "indirect=shared"} {
+			g := newGuest(t, configOf(t, settings))
+			g.mapPage(a, guestCode|7)
+			g.mapPage(b, guestCode+pageSize|7)
+			if jumpSlot(a+c.at) != jumpSlot(b+c.at) {
+				t.Fatal("the jumps do not collide")
+			}
+			// a: dec edi; jz out; jump to b. b: jump to a.
+			copy(g.ram.Bytes[guestCode+c.at:], append([]byte{0xff, 0xcf, 0x74, 0x20}, c.code(a+c.at+4, b+c.at)...))
+			g.ram.Bytes[guestCode+c.at+0x24] = 0xcc
+			copy(g.ram.Bytes[guestCode+pageSize+c.at:], c.code(b+c.at, a+c.at))
+			s := g.base
+			guestMode{cpl: 3}.segments(&s, 0, 0)
+			s.RIP, s.R[x86.RDI] = a+c.at, turns
+			if tr := g.run(&s, 2); tr.vec != x86.ExcBP {
+				t.Fatalf("%s, %s: it ended with %v", c.name, settings, &tr)
+			}
+			if n := g.eng.Stats().Entries; n > turns/10 {
+				t.Errorf("%s, %s: %d turns entered translated code %d times", c.name, settings, turns, n)
+			}
+		}
+	}
+}

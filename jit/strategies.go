@@ -13,12 +13,14 @@ func init() {
 	backendAxis.register("direct", "copies instructions; registers and flags in those of the host",
 		func(*Engine, *stubAsm) backend { return direct{} })
 
-	regionAxis.register("extended", "straight line with side exits and inner loops, 64 instructions",
-		func(*Engine, *stubAsm) regionStrategy { return regions{maxRegion, true, true} })
+	regionAxis.register("extended", "straight line with side exits and inner loops, 64 instructions, of what has run",
+		func(*Engine, *stubAsm) regionStrategy { return regions{maxRegion, acrossRun, true} })
+	regionAxis.register("eager", "the same, whether it has run or is translated already",
+		func(*Engine, *stubAsm) regionStrategy { return regions{maxRegion, acrossAll, true} })
 	regionAxis.register("straight", "the same without inner loops",
-		func(*Engine, *stubAsm) regionStrategy { return regions{maxRegion, true, false} })
+		func(*Engine, *stubAsm) regionStrategy { return regions{maxRegion, acrossAll, false} })
 	regionAxis.register("block", "one basic block",
-		func(*Engine, *stubAsm) regionStrategy { return regions{maxRegion, false, false} })
+		func(*Engine, *stubAsm) regionStrategy { return regions{maxRegion, acrossNone, false} })
 
 	memoryAxis.register("tlb", "inline TLB, one check for neighbouring accesses",
 		func(*Engine, *stubAsm) memoryStrategy { return inlineTLB{true} })
@@ -53,20 +55,37 @@ func init() {
 type direct struct{}
 
 func (direct) stubs(e *Engine, a *stubAsm) { e.directStubs(a) }
-func (direct) translate(e *Engine, b interp.Block, split bool) *region {
-	return e.translateDirect(b, split)
+func (direct) translate(e *Engine, b interp.Block, whole *region) *region {
+	return e.translateDirect(b, whole)
 }
 
 // regions is a straight line up to some instructions.
 type regions struct {
 	max    int
-	across bool // conditional jumps that fall through
+	across across
 	inner  bool // loops stay inside
 }
 
-func (s regions) limit() int          { return s.max }
-func (s regions) through(*ginst) bool { return s.across }
-func (s regions) loops() bool         { return s.inner }
+// across says behind which conditional jumps that fall through a region goes on.
+type across uint8
+
+const (
+	acrossNone across = iota
+	acrossAll
+	// acrossRun is for those that have fallen through, a quarter as often as makes code hot or more, to what is
+	// not translated yet. A third of what lies behind jumps never runs, or is there already.
+	acrossRun
+)
+
+func (s regions) limit() int  { return s.max }
+func (s regions) loops() bool { return s.inner }
+
+func (s regions) through(f follow) bool {
+	if s.across == acrossRun {
+		return f.entered >= max(1, f.threshold/4) && !f.translated
+	}
+	return s.across == acrossAll
+}
 
 // inlineTLB looks into the TLB before each access or, coalesced, each group of
 // accesses.
@@ -179,7 +198,7 @@ func newSharedLookup(a *stubAsm) *sharedLookup {
 		a.lea(s0, mem{base: s0, index: s1})
 		var hit goLabel
 		a.jrcxz(&hit)
-		a.jmp(&a.out[siteIndirect])
+		a.jmp(&a.second[i])
 		a.here(&hit)
 		a.lea(hRSP, based(hRSP, 8))
 		a.jmpMem(gsx(s2, cache+8))

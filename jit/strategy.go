@@ -36,9 +36,10 @@ type backend interface {
 	// nowhere, fault and what Engine.retry uses).
 	stubs(e *Engine, a *stubAsm)
 	// translate makes a region of a block, its code in e.t.b, with sites for all
-	// ways out; with split, one whose accesses share no checks. It returns nil where
-	// the interpreter is to keep the block.
-	translate(e *Engine, b interp.Block, split bool) *region
+	// ways out. It returns nil where the interpreter is to keep the block. Where whole is not nil
+	// it makes the split form of that: of the same instructions, with their registers in the same
+	// places, but accesses share no checks; nil if that cannot be.
+	translate(e *Engine, b interp.Block, whole *region) *region
 }
 
 // regionStrategy says which instructions are translated together. A region ends in
@@ -49,10 +50,16 @@ type regionStrategy interface {
 	limit() int
 	// through reports whether the region goes on behind a conditional jump, where
 	// that falls through.
-	through(g *ginst) bool
+	through(f follow) bool
 	// loops reports whether jumps back to instructions of the region itself stay in
 	// it.
 	loops() bool
+}
+
+// A follow is what is known of the block that follows a conditional jump.
+type follow struct {
+	entered, threshold uint64 // how often it was, and how often it has to be before it is translated by itself
+	translated         bool   // it has been
 }
 
 // memoryStrategy says how an access to memory is checked and where on the host it

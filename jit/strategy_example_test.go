@@ -13,7 +13,7 @@ func init() {
 type pairsOfTwo struct{}
 
 func (pairsOfTwo) limit() int          { return 2 }
-func (pairsOfTwo) through(*ginst) bool { return false }
+func (pairsOfTwo) through(follow) bool { return false }
 func (pairsOfTwo) loops() bool         { return false }
 
 // TestExampleStrategy sees that its regions are short: that programs run right with it

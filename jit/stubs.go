@@ -11,7 +11,8 @@ import (
 // stubAsm is what writes them.
 type stubAsm struct {
 	goasm
-	out [numSites]goLabel // where sites jump to, with their number on the stack
+	out    [numSites]goLabel   // where sites jump to, with their number on the stack
+	second [jumpCaches]goLabel // where siteIndirect do that have looked into the first way of a jump cache
 }
 
 // makeStubs writes the stubs and makes the strategies, which may add to them.
@@ -173,6 +174,20 @@ func (a *stubAsm) exits(e *Engine, common *goLabel) {
 		}
 		a.storeImm32(gs(offReason), int32(k))
 		a.jmp(common)
+	}
+	// Second ways: where the first one of a jump cache has another target. The site's number is on the stack.
+	for i := range e.secondWays {
+		a.mark(&e.secondWays[i])
+		a.here(&a.second[i])
+		way := offJump + int32(i)*jumpEntries*16 + 16
+		a.load(s0, gsx(s2, way))
+		a.lea(s0, mem{base: s0, index: s1})
+		var hit goLabel
+		a.jrcxz(&hit)
+		a.jmp(&a.out[siteIndirect])
+		a.here(&hit)
+		a.lea(hRSP, based(hRSP, 8))
+		a.jmpMem(gsx(s2, way+8))
 	}
 	// Nowhere: what an invalid entry of a jump cache leads to.
 	a.mark(&e.nowhere)

@@ -417,9 +417,9 @@ func (s *templates) stubs(e *Engine, a *stubAsm) {
 }
 
 // translate implements backend.
-func (s *templates) translate(e *Engine, b interp.Block, _ bool) *region {
+func (s *templates) translate(e *Engine, b interp.Block, _ *region) *region {
 	t := e.begin(b)
-	if !t.collect(b) {
+	if !t.collect(b, nil) {
 		return nil
 	}
 	t.homeless = 1<<len(t.home) - 1

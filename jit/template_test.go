@@ -98,7 +98,7 @@ func BenchmarkTranslate(b *testing.B) {
 			n := 0
 			for b.Loop() {
 				e.sites.truncate(1)
-				if e.use.backend.translate(e, blk, false) == nil {
+				if e.use.backend.translate(e, blk, nil) == nil {
 					b.Fatal("not translated")
 				}
 				n = e.t.n

@@ -22,6 +22,7 @@ package jit
 
 import (
 	"errors"
+	"slices"
 
 	"hotblock/interp"
 	"hotblock/jit/host"
@@ -220,23 +221,25 @@ func (e *Engine) begin(b interp.Block) *translator {
 	return t
 }
 
-// translateDirect makes a region of the block, in its split form or not, and returns it,
-// its code not yet in the code cache; nil where the block's first instruction is not to be translated.
-func (e *Engine) translateDirect(b interp.Block, split bool) *region {
+// translateDirect is backend.translate.
+func (e *Engine) translateDirect(b interp.Block, whole *region) *region {
 	t := e.begin(b)
 	if b.Variant&interp.VariantWindow != 0 {
 		t.r.placed, t.r.base, t.r.owner = true, b.VA-uint64(t.r.goff), e.win.promoted
 	}
-	if !t.collect(b) {
+	if !t.collect(b, whole) {
 		return nil
 	}
 	for {
 		t.findLoops()
 		e.use.flags.liveness(t)
-		if t.assignHomes(); t.cutAtLoop() {
+		if t.assignHomes(); whole == nil && t.cutAtLoop() {
 			continue
 		}
-		t.planAccesses(split)
+		if whole != nil && (t.n != len(whole.insts) || !slices.Equal(t.swaps, whole.swaps)) {
+			return nil
+		}
+		t.planAccesses(whole != nil)
 		if t.emit() {
 			return t.r
 		}
@@ -255,9 +258,9 @@ func (e *Engine) translateDirect(b interp.Block, split bool) *region {
 	}
 }
 
-// collect decodes the region's instructions. It reports false where there is
-// nothing to translate.
-func (t *translator) collect(b interp.Block) bool {
+// collect decodes the region's instructions, as many as whole has unless that is nil. It reports
+// false where there is nothing to translate.
+func (t *translator) collect(b interp.Block, whole *region) bool {
 	mode := decode.Mode64
 	if !t.wide {
 		mode = decode.Mode32
@@ -268,6 +271,9 @@ func (t *translator) collect(b interp.Block) bool {
 		t.insts = make([]ginst, maxRegion)
 	}
 	t.n, t.ends, t.cut = 0, false, t.e.use.region.limit()
+	if whole != nil {
+		t.cut = len(whole.insts)
+	}
 	for t.n < t.cut && off < pageSize {
 		g := &t.insts[t.n]
 		err := decode.Decode(code[off:], mode, &g.x)
@@ -303,12 +309,18 @@ func (t *translator) collect(b interp.Block) bool {
 			t.ends = true
 			break
 		}
-		if g.e.Class == decode.ClassBranch && !t.e.use.region.through(g) {
+		if g.e.Class == decode.ClassBranch && whole == nil && off < pageSize && !t.e.use.region.through(t.follows(b, off)) {
 			t.cut = t.n
 		}
 	}
 	t.next = off
 	return t.n > 0
+}
+
+// follows says what is known of the block at off, which follows a conditional jump.
+func (t *translator) follows(b interp.Block, off uint32) follow {
+	entered, translated := b.Page.Known(uint64(off), b.Variant)
+	return follow{entered, t.e.cfg.Threshold, translated}
 }
 
 func isJcc(x *decode.Inst) bool {
@@ -474,13 +486,16 @@ func (t *translator) newSite(s site) uint32 {
 }
 
 // leave writes the exit for a site.
-func (t *translator) leave(id uint32, kind siteKind) {
+func (t *translator) leave(id uint32, kind siteKind) { t.leaveBy(id, t.e.stubs[kind]) }
+
+// leaveBy is leave by another stub.
+func (t *translator) leaveBy(id uint32, stub int32) {
 	if t.swapped {
 		t.swapOut()
 	}
 	t.byte(0x68) // push imm32
 	t.imm32(int32(id))
-	t.jumpTo(t.jmp(), t.e.stubs[kind])
+	t.jumpTo(t.jmp(), stub)
 }
 
 // hostAt is the host offset of a position in the region's code.
@@ -577,7 +592,7 @@ func (t *translator) jumpLookup(id uint32) {
 	t.load(s0, gsx(s2, jump))
 	t.lea(s0, mem{base: s0, index: s1})
 	hit := t.jrcxz()
-	t.leave(id, siteIndirect)
+	t.leaveBy(id, t.e.secondWays[jumpIndex(t.v)])
 	t.here(hit)
 	t.jmpMem(gsx(s2, jump+8))
 }

@@ -15,7 +15,8 @@ package jit
 // interpreter; a region where that happens again and again is translated without.
 //
 // Mapping a page costs as much as thousands of lookups. So a window is for one
-// program that has run for a while (its heat): its address space is promoted, and its
+// program that has run for a while (its heat), sooner where that translates hardly anything any
+// more: its address space is promoted, and its
 // code is translated anew, as a variant of its own (interp.VariantWindow). When the
 // CPU leaves the address space the window is closed, and opens again when it comes
 // back: in between there is no such variant, and code of it is not found. (If some
@@ -53,6 +54,9 @@ const (
 	windowRun   = 16    // pages that are mapped at once
 
 	windowHeat   = 12    // ticks before a space is promoted
+	windowSoon   = 4     // the same where hardly anything is translated any more:
+	windowCalm   = 16    // no more regions in a tick, for
+	windowCalms  = 2     // ticks in a row
 	windowCold   = -40   // heat of a space that lost its window for good reason
 	windowBusy   = 100   // faults in a tick that are too many
 	windowRest   = 10    // ticks that its owner has not run before another space may have it
@@ -78,6 +82,8 @@ type guestWindow struct {
 	patience int                           // how many it takes for it to go there
 
 	after   int    // the heat that it takes
+	calm    int    // ticks in a row in which hardly anything was translated
+	regions uint64 // translated up to the last tick
 	heat    int    // of the current space
 	faults  int    // since the last tick
 	checked int    // pages compared with the page tables since then
@@ -305,6 +311,10 @@ func (e *Engine) windowTick() {
 		return
 	}
 	w.heat++
+	if w.calm++; e.stats.Regions-w.regions > windowCalm {
+		w.calm = 0
+	}
+	w.regions = e.stats.Regions
 	if w.open {
 		if n := max(w.faults/windowBusy, w.checked/windowChecks); n > 0 {
 			w.bad += n
@@ -323,7 +333,11 @@ func (e *Engine) windowTick() {
 		w.rest = 0
 		return
 	}
-	if w.rest++; w.heat < w.after || w.pages.n > 0 && w.rest < windowRest {
+	after := w.after
+	if w.calm >= windowCalms {
+		after = min(after, windowSoon)
+	}
+	if w.rest++; w.heat < after || w.pages.n > 0 && w.rest < windowRest {
 		return
 	}
 	if w.parts[0] == nil {
