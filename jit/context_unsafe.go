@@ -67,6 +67,7 @@ type context struct {
 	WinAbove uint64           // for PEXT: the bits of an address above lowBits
 	WinHigh  uint64           // and highBit
 	WinUpper uint64           // and those above 2^32
+	WinChunk uint64           // and those of counts that are more than a windowed REP does at once
 	WinMid   uint64           // those bits of addresses in the middle part
 	WinNeg   uint64           // and their negative
 	WinTable [256]uint64      // the same, by bits lowBits and up: see windowed.go
@@ -119,6 +120,7 @@ const (
 	offWinTable   = int32(unsafe.Offsetof(context{}.WinTable))
 	offWinAbove   = int32(unsafe.Offsetof(context{}.WinAbove))
 	offWinUpper   = int32(unsafe.Offsetof(context{}.WinUpper))
+	offWinChunk   = int32(unsafe.Offsetof(context{}.WinChunk))
 	offWinHigh    = int32(unsafe.Offsetof(context{}.WinHigh))
 	offWinMid     = int32(unsafe.Offsetof(context{}.WinMid))
 	offWinNeg     = int32(unsafe.Offsetof(context{}.WinNeg))

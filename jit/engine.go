@@ -837,6 +837,9 @@ func (e *Engine) faultIP(r *region, m *instMap) uint64 {
 		panic(fmt.Sprintf("jit: fault %d at %#x, address %#x, in no translated instruction", x.FaultTrap, x.FaultRIP, x.FaultAddr))
 	}
 	e.unswap(r)
+	if m.rep != 0 {
+		e.leaveRep(m.rep)
+	}
 	const protection = 13 // SDM volume 3, 6.15
 	if r.windowed && x.FaultTrap == protection {
 		e.beyondWindow(r, m)

@@ -15,6 +15,8 @@ package jit
 // too, so the straight path is made of instructions that do: PEXT, with a mask
 // from the context, is the AND and the comparison in one.
 //
+// In a window all pages are next to each other, and MOVS and STOS are done in one go (repWindowed).
+//
 // Since the addresses are the host's, overlapping operands do what they do on the
 // processor, also where the overlap is one of physical memory alone.
 
@@ -109,6 +111,8 @@ func (t *translator) stringInst(g *ginst) bool {
 		t.stringOne(g, u)
 	case u&stringCompare != 0:
 		t.repCompare(g, u)
+	case t.canRepWindowed(g):
+		t.repWindowed(g, u)
 	default:
 		t.repMove(g, u)
 	}
@@ -364,6 +368,83 @@ func (t *translator) repMove(g *ginst, u stringUse) {
 	run()
 	t.mov(hostRCX, s0) // zero
 	t.patchRel32(done, t.pos())
+}
+
+// windowChunk is how many elements repWindowed does before it looks whether something is pending.
+const windowChunk = 64 << 10
+
+// canRepWindowed reports whether REP MOVS or STOS goes by the window: where both sides are in its high
+// part, unless they were not before.
+func (t *translator) canRepWindowed(g *ginst) bool {
+	if t.co.rule != shareWindow || t.e.cfg.Verify != VerifyOff {
+		return false
+	}
+	seen := t.e.win.seen[codeKey{t.r.page, g.off}]
+	return seen&^(1<<highPart) == 0
+}
+
+// repWindowed is repMove by the window: the host's instruction on the whole of both sides. A page
+// that is not there faults in the middle, and it goes on when it is there; else what has been done is
+// taken from the registers (Engine.leaveRep). The guards of the part are longer than what one
+// instruction does.
+func (t *translator) repWindowed(g *ginst, u stringUse) {
+	g.rep = u
+	sides := []uint8{x86.RDI}
+	if u&stringSrc != 0 {
+		sides = append(sides, x86.RSI)
+	}
+	top := t.pos()
+	for _, reg := range sides {
+		id := t.newSite(site{kind: siteOutside, goff: t.goff + g.off, stub: int32(g.off), ref: t.element(reg)})
+		t.pext(s0, t.home[reg], gs(offWinHigh))
+		t.leaveIfZero(id, siteOutside)
+	}
+	t.count()
+	t.pext(s0, s0, gs(offWinChunk))
+	fits := t.jrcxz()
+	many := t.jmp()
+	t.island()
+	t.here(fits)
+	t.count()
+	t.movImm32(hostRCX, 0) // RCX is what is in s0 and this
+	body := t.pos()
+	t.load(s2, delta(highPart))
+	for _, reg := range sides {
+		t.lea(t.home[reg], mem{base: t.home[reg], index: s2})
+	}
+	t.hostString(&g.x, int32(u&stringSize))
+	t.opReg(rexW, false, 0xf7, 2, s2) // not
+	for _, reg := range sides {
+		t.lea(t.home[reg], mem{base: t.home[reg], index: s2, disp: 1})
+	}
+	t.count()
+	end := t.jrcxz()
+	more := t.jmp()
+	t.here(end)
+	live := g.live != 0
+	t.cold = append(t.cold, func() {
+		t.patchRel32(many, t.pos())
+		t.movImm32(s0, windowChunk)
+		t.lea(hostRCX, based(hostRCX, -windowChunk))
+		t.patchRel32(t.jmp(), body)
+		t.patchRel32(more, t.pos())
+		t.cur = g
+		t.poll(t.goff+g.off, live)
+		t.patchRel32(t.jmp(), top)
+	})
+	t.co.inS2 = -1
+	t.held = nothingHeld
+}
+
+// leaveRep makes the registers those of the guest after a fault in the middle of a REP by the window.
+func (e *Engine) leaveRep(u stringUse) {
+	x, w := &e.sh.context, e.win
+	off := uint64(w.parts[highPart].Base) - w.start(highPart)
+	x.R[x86.RDI] -= off
+	if u&stringSrc != 0 {
+		x.R[x86.RSI] -= off
+	}
+	x.R[x86.RCX] += x.Scratch[0]
 }
 
 // repCompare is CMPS and SCAS with REPE or REPNE. The flags are live throughout:

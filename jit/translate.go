@@ -123,10 +123,11 @@ type region struct {
 
 // instMap says where an instruction's code is.
 type instMap struct {
-	host int32  // of its first byte, relative to the region's
-	off  uint16 // in bytes of guest code, from the region's first
-	fop  uint16 // of an x87 instruction that sets FOP: that, and followed
-	sp   int8   // what is pending of RSP where it begins and at its accesses: see stackptr.go
+	host int32     // of its first byte, relative to the region's
+	off  uint16    // in bytes of guest code, from the region's first
+	fop  uint16    // of an x87 instruction that sets FOP: that, and followed
+	rep  stringUse // of a REP by the window: see repWindowed
+	sp   int8      // what is pending of RSP where it begins and at its accesses: see stackptr.go
 }
 
 // instCheck is what verification needs of an instruction: flags that the code keeps up
@@ -164,6 +165,7 @@ type ginst struct {
 	meet   bool   // such a jump leads here
 	host   int32  // of its code
 	sp     int8   // see instMap
+	rep    stringUse
 }
 
 // translator holds what is needed while a region is translated.
@@ -391,7 +393,7 @@ func (t *translator) emit() bool {
 		if i == t.loopLo {
 			t.hoisted()
 		}
-		g.host, g.sp = int32(t.pos()), int8(t.sp)
+		g.host, g.sp, g.rep = int32(t.pos()), int8(t.sp), 0
 		if i != t.loopLo {
 			t.hoisted()
 		}
@@ -469,7 +471,7 @@ func (t *translator) finish() {
 	r.insts = t.e.instMaps.take(t.n)
 	for i := range t.n {
 		g := &t.insts[i]
-		r.insts[i] = instMap{host: g.host, off: uint16(g.off - r.off), sp: g.sp}
+		r.insts[i] = instMap{host: g.host, off: uint16(g.off - r.off), sp: g.sp, rep: g.rep}
 		if r.x87 {
 			r.insts[i].fop = fopOf(&g.x)
 		}

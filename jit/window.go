@@ -109,7 +109,8 @@ func newWindowed(e *Engine, heat int) windowed {
 	}
 	e.win.noPages()
 	e.putMid(noMid)
-	e.sh.context.WinAbove, e.sh.context.WinHigh, e.sh.context.WinUpper = ^uint64(1<<lowBits-1), 1<<highBit, ^uint64(1<<32-1)
+	x := &e.sh.context
+	x.WinAbove, x.WinHigh, x.WinUpper, x.WinChunk = ^uint64(1<<lowBits-1), 1<<highBit, ^uint64(1<<32-1), ^uint64(windowChunk-1)
 	return windowed{inlineTLB{true}}
 }
 
