@@ -10,7 +10,7 @@ package jit
 // addend in the context, and an access of the group is that and the access itself.
 //
 // To find groups, every register is known as an origin, a value that is not known
-// further, and a distance from it; a base and an index are an origin of their own. PUSH, POP, LEA, MOV, and ADD and SUB of a
+// further, and a distance from it; a base and an index are an origin of their own. PUSH, POP, LEA, MOV, INC, DEC, and ADD and SUB of a
 // constant change the distance; all else makes a new origin.
 //
 // A span may cross into another page, while none of its accesses does. Then the
@@ -90,7 +90,8 @@ type coalescer struct {
 	closed      int               // groups before this one take no more: the TLB is another behind STAC
 	open        int               // but for these: they are from before the region's loops
 	small       uint32            // registers that are less than 2^32
-	before      [numOrigins]value // the registers where the region's loops begin
+	before      [numOrigins]value // the registers in front of the region's loops
+	head, back  [numOrigins]value // and where their only one begins, and jumps back
 	smallBefore uint32
 	looped      uint32 // registers that the loops write
 	dead        deadPoint
@@ -127,8 +128,14 @@ func (t *translator) planAccesses(split bool) {
 			c.open = len(c.groups)
 			c.before, c.smallBefore = c.regs, c.small
 		}
+		if i == t.loopHi {
+			c.back = c.regs
+		}
 		if g.meet {
 			c.meet()
+			if i == t.loopLo {
+				c.head = c.regs
+			}
 			c.dead.inst = -1
 		} else if g.live == 0 && c.rule == shareWindow {
 			c.dead.inst, c.dead.regs = i, c.regs
@@ -318,6 +325,14 @@ func (t *translator) step(g *ginst) {
 				v.disp += int64(x.Imm)
 			} else {
 				v.disp -= int64(x.Imm)
+			}
+			move(d.Reg, v)
+		}
+	case opInc, opDec:
+		if d := &x.Args[0]; d.Kind == decode.GPR && d.Size == 8 {
+			v := c.regs[d.Reg]
+			if v.disp++; x.Op == opDec {
+				v.disp -= 2
 			}
 			move(d.Reg, v)
 		}

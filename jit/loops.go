@@ -60,6 +60,17 @@ func (t *translator) firstLoop() (n int) {
 	return n
 }
 
+// oneLoop reports whether there is one loop, of which all instructions are run in each turn.
+func (t *translator) oneLoop() bool {
+	n := 0
+	for i := range t.n {
+		if t.insts[i].target >= 0 {
+			n++
+		}
+	}
+	return n == 1
+}
+
 // inLoop reports whether instruction i is in a loop of the region.
 func (t *translator) inLoop(i int) bool { return i >= t.loopLo && i <= t.loopHi }
 

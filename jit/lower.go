@@ -10,6 +10,8 @@ import (
 
 var (
 	opAdd   = decode.MustOp("add")
+	opInc   = decode.MustOp("inc")
+	opDec   = decode.MustOp("dec")
 	opSub   = decode.MustOp("sub")
 	opMov   = decode.MustOp("mov")
 	opLea   = decode.MustOp("lea")

@@ -1,7 +1,9 @@
 package jit
 
 import (
+	"bytes"
 	"encoding/binary"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -284,3 +286,97 @@ func TestCodeInMovedPart(t *testing.T) {
 		t.Errorf("%d spaces promoted", s.Promoted)
 	}
 }
+
+// TestLoopOverTheEndOfAPart has loops that go through memory by a constant step, tested once in front of
+// the loop, across the ends of the parts of a window, where the guest has memory on both sides or on
+// one. What they do and where they end has to be as in the interpreter.
+func TestLoopOverTheEndOfAPart(t *testing.T) {
+	const (
+		pages = 6 // on each side
+		table = guestData
+	)
+	centres := []uint64{1 << 44, 1 << 46, 1<<47 - pages*pageSize, 0x7f0010000000, 0x10000000, 3 << 44}
+	loops := []func(step int32) []byte{
+		func(step int32) []byte { // add qword [rsi], 1; add rsi, step; inc ebx; dec ecx; jnz
+			b := append([]byte{0x48, 0x83, 0x06, 1, 0x48, 0x81, 0xc6}, le32(step)...)
+			return append(b, 0xff, 0xc3, 0xff, 0xc9, 0x75, 0xef, 0xcc)
+		},
+		func(step int32) []byte { // mov rax, [rsi+8]; add [rsi], rax; lea rsi, [rsi+step]; adc rbx, 3; dec ecx; jnz
+			b := append([]byte{0x48, 0x8b, 0x46, 8, 0x48, 0x01, 0x06, 0x48, 0x8d, 0xb6}, le32(step)...)
+			return append(b, 0x48, 0x83, 0xd3, 3, 0xff, 0xc9, 0x75, 0xea, 0xcc)
+		},
+		func(step int32) []byte { // movzx eax, byte [rsi]; add rbx, rax; inc rsi or dec rsi; dec ecx; jnz
+			op := byte(0xc6)
+			if step < 0 {
+				op = 0xce
+			}
+			return []byte{0x0f, 0xb6, 0x06, 0x48, 0x01, 0xc3, 0x48, 0xff, op, 0xff, 0xc9, 0x75, 0xf3, 0xcc}
+		},
+		func(step int32) []byte { // the same, with a way around the access: mov eax, esi; and eax, 64; jz; or byte [rsi], 1; add rsi, step
+			b := append([]byte{0x89, 0xf0, 0x83, 0xe0, 64, 0x74, 3, 0x80, 0x0e, 1, 0x48, 0x81, 0xc6}, le32(step)...)
+			return append(b, 0xff, 0xc9, 0x75, 0xeb, 0xcc)
+		},
+		func(step int32) []byte { // dec ecx; jz out; add rsi, step; test ecx, 0x3ffff; jnz; add qword [rsi], 1; jmp
+			step = step>>31<<21 | 1<<20 // a megabyte, this way or that
+			b := append([]byte{0xff, 0xc9, 0x74, 21, 0x48, 0x81, 0xc6}, le32(step)...)
+			return append(b, 0xf7, 0xc1, 0xff, 0xff, 3, 0, 0x75, 0xed, 0x48, 0x83, 0x06, 1, 0xeb, 0xe7, 0xcc)
+		},
+	}
+	guests := []*guest{newGuest(t, nil), newGuest(t, configOf(t, "threshold=1,memory=window-now")), newGuest(t, configOf(t, "threshold=4,region=eager,memory=window-now"))}
+	for _, g := range guests {
+		for i, c := range centres {
+			for n := range uint64(2 * pages) {
+				if i == 5 && n >= pages {
+					continue // nothing there
+				}
+				if va := c + (n-pages)*pageSize; va < 1<<47 {
+					g.mapPage(va, table+(uint64(i)*2*pages+n)*pageSize|7)
+				}
+			}
+		}
+		for _, va := range []uint64{progCode, 0x550000400000} {
+			g.mapPage(va, guestCode|7)
+		}
+	}
+	r := rand.New(rand.NewPCG(5, 8))
+	steps := []int32{8, -8, 1, -1, 64, -64, 1000, -1000, pageSize, -pageSize, 3 * pageSize, -3 * pageSize, 1 << 20, -1 << 20, 1 << 21}
+	ends := map[int]int{}
+	for n := range 600 {
+		code := loops[n%len(loops)](steps[r.IntN(len(steps))])
+		start := centres[r.IntN(len(centres))] + r.Uint64N(2*pages*pageSize) - pages*pageSize
+		count := 1 + r.Uint64N(20000)
+		if n%len(loops) == 4 {
+			count = 420000 // farther than a guard is long
+		}
+		data := make([]byte, len(centres)*2*pages*pageSize)
+		for i := range data {
+			data[i] = byte(r.Uint32())
+		}
+		var first string
+		var after []byte
+		for i, g := range guests {
+			copy(g.ram.Bytes[guestData:], data)
+			copy(g.ram.Bytes[guestCode:], code)
+			g.cpu.DropCode()
+			s := g.base
+			guestMode{cpl: 3}.segments(&s, 0, 0)
+			s.RIP, s.R[x86.RSI], s.R[x86.RCX] = []uint64{progCode, 0x550000400000}[n/len(loops)%2], start, count
+			tr := g.run(&s, 2)
+			tr.flags &^= arith // dead ones may be anything in a fault's frame
+			out := fmt.Sprintf("%v; RAX %#x RBX %#x RCX %#x RSI %#x", &tr, g.cpu.R[x86.RAX], g.cpu.R[x86.RBX], g.cpu.R[x86.RCX], g.cpu.R[x86.RSI])
+			if i == 0 {
+				first, after = out, bytes.Clone(g.ram.Bytes[guestData:][:len(data)])
+				ends[tr.vec]++
+			} else if out != first {
+				t.Fatalf("%d, % x, RSI %#x, RCX %d: %s:\n%s\ninterpreter:\n%s", n, code, start, count, g.name, out, first)
+			} else if !bytes.Equal(after, g.ram.Bytes[guestData:][:len(data)]) {
+				t.Fatalf("%d, % x, RSI %#x, RCX %d: %s: memory differs", n, code, start, count, g.name)
+			}
+		}
+	}
+	if ends[x86.ExcBP] < 50 || ends[x86.ExcPF] < 50 || ends[x86.ExcGP] < 5 || guests[1].eng.Stats().Promoted == 0 {
+		t.Errorf("ends %v", ends)
+	}
+}
+
+func le32(v int32) []byte { return binary.LittleEndian.AppendUint32(nil, uint32(v)) }

@@ -26,7 +26,9 @@ package jit
 // function tests RSP once. Such accesses are a group, by the same origins as in
 // coalesce.go, without a limit to their span. An index that is less than 2^32 does not
 // matter either: because it was written as a register of 32 bits, or after a test. What a loop does
-// not change is tested before it. Absolute addresses are not tested at all,
+// not change is tested before it, and so is what it changes by a constant: an access that has not
+// faulted was in the part, so that the one in the next turn is in it or in a guard, where it
+// faults. Absolute addresses are not tested at all,
 // and neither are those relative to RIP: a region is only entered where it lies in the
 // part of the window for which it was made (region.part, Engine.region).
 //
@@ -249,12 +251,14 @@ func (t *translator) testEarly(q *accessGroup, disp int64) {
 }
 
 // hoist finds the groups that can be tested in front of the region's loops: those of
-// which a register there has the origin, and keeps it.
+// which a register there has the origin, and keeps it, or has it changed by a constant
+// in each turn of the only loop, where all of the loop is run in each turn.
 func (t *translator) hoist() {
 	c := &t.co
 	if t.loopHi < 0 {
 		return
 	}
+	one := t.oneLoop()
 	for i := c.open; i < len(c.groups); i++ {
 		q := &c.groups[i]
 		if q.safe || q.n < 0 || q.inst > t.loopHi {
@@ -262,13 +266,23 @@ func (t *translator) hoist() {
 		}
 		for r := range uint8(16) {
 			v := c.before[r]
-			if c.looped>>r&1 == 0 && v.origin == q.origin && q.lo-v.disp >= -maxReach && q.hi-v.disp < maxReach {
+			if c.looped>>r&1 != 0 {
+				if v = c.head[r]; !one || !isStep(c.back[r].disp) || c.back[r].origin != v.origin {
+					continue
+				}
+			}
+			if v.origin == q.origin && q.lo-v.disp >= -maxReach/2 && q.hi-v.disp < maxReach/2 {
 				q.hoisted, q.testAt, q.reg = true, t.loopLo, r
 				break
 			}
 		}
 	}
 }
+
+// maxStep is by how much an address that a loop changes may do so in a turn.
+const maxStep = 1 << 20
+
+func isStep(n int64) bool { return n >= -maxStep && n <= maxStep }
 
 // hoisted tests what is tested in advance before the instruction that comes now.
 func (t *translator) hoisted() {
