@@ -145,8 +145,9 @@ func (t *translator) instruction(g *ginst) bool {
 		return true
 	case x.Op == opLea:
 		return t.leaInst(g)
-	case e.Mem == decode.AccessAddress:
-		return true // prefetches
+	case isPrefetch(g):
+		t.prefetch(g)
+		return true
 	case e.Mem == decode.AccessNone:
 		return t.plain(x, e, mem{base: noReg, index: noReg})
 	}
