@@ -237,6 +237,9 @@ func (a *Arena) Close() error {
 // Frame with what follows it, each from the start of a page.
 const stackSlack = 64 // bytes left above Stacks[i]
 
+// hugePage is the host's size of a huge page, in bytes. A Frame begins at a multiple of it.
+const hugePage = 2 << 20
+
 var (
 	framesMu sync.Mutex
 	frames   = map[uintptr][]byte{} // mappings by Frame.Self
@@ -251,13 +254,17 @@ func NewFrame(size int) (*Frame, error) {
 	}
 	page := unix.Getpagesize()
 	stack := page + StackSize
-	b, err := unix.Mmap(-1, 0, NumStacks*stack+roundUp(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	b, err := unix.Mmap(-1, 0, NumStacks*stack+roundUp(size)+hugePage, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
 	if err != nil {
 		return nil, fmt.Errorf("host: mapping %d bytes of CPU state: %w", size, err)
 	}
-	f := (*Frame)(unsafe.Pointer(&b[NumStacks*stack]))
+	at := NumStacks * stack
+	at += int(-(addrOf(b) + uintptr(at)) & (hugePage - 1))
+	unix.Madvise(b[at:], unix.MADV_HUGEPAGE) // all over it is looked at; if there are none it goes without
+	f := (*Frame)(unsafe.Pointer(&b[at]))
+	stacks := b[at-NumStacks*stack:]
 	for i := range NumStacks {
-		s := b[i*stack : (i+1)*stack]
+		s := stacks[i*stack : (i+1)*stack]
 		if err := unix.Mprotect(s[:page], unix.PROT_NONE); err != nil {
 			unix.Munmap(b)
 			return nil, fmt.Errorf("host: guarding a native stack: %w", err)

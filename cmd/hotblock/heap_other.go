@@ -1,0 +1,6 @@
+//go:build !linux
+
+package main
+
+// adviseHuge does nothing: the host cannot be asked.
+func adviseHuge([]byte) {}
