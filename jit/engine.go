@@ -274,8 +274,7 @@ func (e *Engine) fits() bool {
 func (a *codeArea) put(m *host.Arena, b []byte) int32 {
 	if end := a.used + len(b); end > a.ready {
 		to := min(end+populateStep, a.end)
-		m.Populate(max(a.ready, a.first), to)
-		a.ready = to
+		a.ready = m.Populate(max(a.ready, a.first), to)
 	}
 	a.used += copy(m.Write[a.used:], b)
 	return int32(a.used)
@@ -690,8 +689,8 @@ func (e *Engine) exit() (ip uint64, interpret bool) {
 		return e.faultIP(r, m), true
 	}
 	s := e.sites.at(uint32(x.Site))
-	if o := e.owner(s); o.placed {
-		x.RBase = o.base
+	if s.placed {
+		x.RBase = e.owner(s).base
 	}
 	v := s.variant
 	ip = x.RBase + uint64(int64(int32(s.goff)))

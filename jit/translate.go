@@ -65,6 +65,7 @@ type site struct {
 	back    bool // indirect: behind a call, see returns.go
 	undo    int8 // what to add to RSP where the target of an indirect jump faults
 	sp      int8 // what is pending of RSP: see stackptr.go
+	placed  bool // the region is: here, so that an exit need not look at that
 	size    int16
 	region  int32  // index into Engine.regions
 	goff    uint32 // guest offset in the granule: of the instruction; of an edge, of the target
@@ -483,7 +484,7 @@ func (t *translator) finish() {
 
 // newSite makes a site of the region and returns its index.
 func (t *translator) newSite(s site) uint32 {
-	s.region, s.variant, s.sp = int32(len(t.e.regions)), t.r.variant, int8(t.sp)
+	s.region, s.variant, s.sp, s.placed = int32(len(t.e.regions)), t.r.variant, int8(t.sp), t.r.placed
 	return t.e.sites.add(s)
 }
 

@@ -3,6 +3,8 @@ package main
 import (
 	"runtime"
 	"strconv"
+
+	"hotblock/internal/hugepage"
 )
 
 // heapRoom is how far Go's heap may grow, in bytes, before it counts that it has
@@ -32,6 +34,6 @@ func roomyHeap() {
 		return
 	}
 	room = make([]byte, heapRoom)
-	adviseHuge(make([]byte, heapHuge))
+	hugepage.Advise(make([]byte, heapHuge))
 	runtime.GC()
 }

@@ -11,6 +11,7 @@ import (
 	"unsafe"
 
 	"hotblock/internal/cpuid"
+	"hotblock/internal/hugepage"
 	"hotblock/internal/sighook"
 
 	"golang.org/x/sys/cpu"
@@ -183,11 +184,11 @@ func NewArena(size int) (*Arena, error) {
 		return nil, fmt.Errorf("host: %d bytes for translated code: %w", size, err)
 	}
 	a := &Arena{}
-	if a.Write, err = unix.Mmap(fd, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_NORESERVE); err != nil {
+	if a.Write, err = hugepage.MapFile(fd, size, unix.PROT_READ|unix.PROT_WRITE); err != nil {
 		return nil, fmt.Errorf("host: mapping %d bytes for translated code: %w", size, err)
 	}
-	if a.exec, err = unix.Mmap(fd, 0, size, unix.PROT_READ|unix.PROT_EXEC, unix.MAP_SHARED|unix.MAP_NORESERVE); err != nil {
-		unix.Munmap(a.Write)
+	if a.exec, err = hugepage.MapFile(fd, size, unix.PROT_READ|unix.PROT_EXEC); err != nil {
+		hugepage.Unmap(a.Write)
 		return nil, fmt.Errorf("host: mapping %d executable bytes (does the system forbid it?): %w", size, err)
 	}
 	a.Base = addrOf(a.exec)
@@ -202,20 +203,28 @@ func NewArena(size int) (*Arena, error) {
 			return a, nil
 		}
 	}
-	unix.Munmap(a.exec)
-	unix.Munmap(a.Write)
+	hugepage.Unmap(a.exec)
+	hugepage.Unmap(a.Write)
 	return nil, fmt.Errorf("host: %d arenas are in use", MaxArenas)
 }
 
 // Populate has the host find pages for the arena from byte from up to byte to, both in
-// it, at once: that costs less than a fault for each page of either mapping. Where the
-// host does not know how (Linux before 5.14), nothing happens.
-func (a *Arena) Populate(from, to int) {
+// it, at once, and returns up to where there are some now, which may be further: that costs less than a fault for each page
+// of either mapping. Huge pages are best. Where the host does not know how (Linux before 5.14), nothing happens.
+func (a *Arena) Populate(from, to int) (end int) {
 	page := unix.Getpagesize()
 	from, to = from&^(page-1), roundUp(to)
+	for at := from &^ (hugepage.Size - 1); at+hugepage.Size <= len(a.Write) && hugepage.Collapse(a.Write[at:at+hugepage.Size]); {
+		at += hugepage.Size
+		unix.Madvise(a.exec[from:at], unix.MADV_POPULATE_READ)
+		if from = at; from >= to {
+			return from
+		}
+	}
 	if unix.Madvise(a.Write[from:to], unix.MADV_POPULATE_WRITE) == nil {
 		unix.Madvise(a.exec[from:to], unix.MADV_POPULATE_READ)
 	}
+	return to
 }
 
 // Close unmaps the arena. No thread may be in it, or be about to enter it.
@@ -228,7 +237,7 @@ func (a *Arena) Close() error {
 	atomic.StoreUintptr(&arenaTable[a.slot].hi, 0)
 	atomic.StoreUintptr(&arenaTable[a.slot].lo, 0)
 	arenaMu.Unlock()
-	err := errors.Join(unix.Munmap(a.exec), unix.Munmap(a.Write))
+	err := errors.Join(hugepage.Unmap(a.exec), hugepage.Unmap(a.Write))
 	a.exec, a.Write, a.Base = nil, nil, 0
 	return err
 }
@@ -236,9 +245,6 @@ func (a *Arena) Close() error {
 // A Frame's mapping: the native stacks, each behind a page that faults, and then the
 // Frame with what follows it, each from the start of a page.
 const stackSlack = 64 // bytes left above Stacks[i]
-
-// hugePage is the host's size of a huge page, in bytes. A Frame begins at a multiple of it.
-const hugePage = 2 << 20
 
 var (
 	framesMu sync.Mutex
@@ -254,13 +260,13 @@ func NewFrame(size int) (*Frame, error) {
 	}
 	page := unix.Getpagesize()
 	stack := page + StackSize
-	b, err := unix.Mmap(-1, 0, NumStacks*stack+roundUp(size)+hugePage, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	b, err := unix.Mmap(-1, 0, NumStacks*stack+roundUp(size)+hugepage.Size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
 	if err != nil {
 		return nil, fmt.Errorf("host: mapping %d bytes of CPU state: %w", size, err)
 	}
 	at := NumStacks * stack
-	at += int(-(addrOf(b) + uintptr(at)) & (hugePage - 1))
-	unix.Madvise(b[at:], unix.MADV_HUGEPAGE) // all over it is looked at; if there are none it goes without
+	at += int(-(addrOf(b) + uintptr(at)) & (hugepage.Size - 1))
+	hugepage.Advise(b[at:]) // it is looked at all over
 	f := (*Frame)(unsafe.Pointer(&b[at]))
 	stacks := b[at-NumStacks*stack:]
 	for i := range NumStacks {
