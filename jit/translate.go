@@ -65,7 +65,7 @@ type site struct {
 	back    bool // indirect: behind a call, see returns.go
 	undo    int8 // what to add to RSP where the target of an indirect jump faults
 	sp      int8 // what is pending of RSP: see stackptr.go
-	placed  bool // the region is: here, so that an exit need not look at that
+	placed  bool // the region is; an exit looks here first, not at the region
 	size    int16
 	region  int32  // index into Engine.regions
 	goff    uint32 // guest offset in the granule: of the instruction; of an edge, of the target

@@ -3,6 +3,7 @@ package main
 import (
 	"runtime"
 	"strconv"
+	"sync"
 
 	"hotblock/internal/hugepage"
 )
@@ -24,16 +25,16 @@ var room []byte
 // never touched takes no page of the host, but the collector counts it.
 //
 // What is decoded and translated is spread over tens of megabytes, and a block that is
-// entered looks at some lines here and there: with pages of 4 KiB the host walks its page tables for most
-// of them, and each page is a fault first. Go asks for no huge pages for its heap. But an
-// address for which they have been asked keeps that, whatever Go puts there later, and it puts
-// things at the lowest address that is free. So memory is allocated, they are asked for there, and it is
-// given back. A boot takes a tenth less time for that, and no more memory.
-func roomyHeap() {
-	if runtime.GOARCH == "wasm" || strconv.IntSize < 64 { // where memory is cleared when it is allocated, or scarce
-		return
+// entered looks at some lines here and there. Pages of 4 KiB make each of these a walk
+// of the host's page tables, after a fault. Go asks for no huge pages for its heap, but
+// addresses for which they have been asked for keep that, whatever Go puts there later,
+// and it puts things at the lowest address that is free. So memory is allocated, huge
+// pages are asked for there, and it is given back.
+var roomyHeap = sync.OnceFunc(func() {
+	if runtime.GOARCH == "wasm" || strconv.IntSize < 64 {
+		return // memory is cleared when it is allocated, or addresses are scarce
 	}
 	room = make([]byte, heapRoom)
 	hugepage.Advise(make([]byte, heapHuge))
 	runtime.GC()
-}
+})

@@ -15,8 +15,9 @@ import (
 // none is set when the host has said that it does not collapse memory.
 var none atomic.Bool
 
-// MapFile maps the first n bytes of a memory file at an address that is a multiple of Size; n
-// is a multiple of the page size. prot is as for mmap. Unmap is for what it returns.
+// MapFile maps the first n bytes of a memory file at an address that is a multiple of
+// Size. n is a multiple of the page size, and prot is as for mmap. What it returns is
+// for Unmap.
 func MapFile(fd int, n, prot int) ([]byte, error) {
 	p, err := unix.MmapPtr(-1, 0, nil, uintptr(n+Size), unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
 	if err != nil {
@@ -40,8 +41,9 @@ func Unmap(b []byte) error {
 	return unix.MunmapPtr(unsafe.Pointer(unsafe.SliceData(b)), uintptr(len(b)))
 }
 
-// Collapse makes memory that MapFile mapped one huge page, and reports whether it did. b is Size bytes from a
-// multiple of Size on. What it holds stays as it is, and others may use it meanwhile.
+// Collapse makes memory that MapFile mapped one huge page, and reports whether it did.
+// b is Size bytes at a multiple of Size. What it holds stays as it is, in all mappings
+// of the file, and others may use it meanwhile.
 func Collapse(b []byte) bool {
 	if none.Load() {
 		return false
@@ -60,5 +62,6 @@ func Collapse(b []byte) bool {
 	return false
 }
 
-// Advise asks the host for huge pages where b is, which is private memory and begins at a page.
+// Advise asks the host for huge pages where b is, which is private memory that begins at
+// a page.
 func Advise(b []byte) { unix.Madvise(b, unix.MADV_HUGEPAGE) }

@@ -209,8 +209,9 @@ func NewArena(size int) (*Arena, error) {
 }
 
 // Populate has the host find pages for the arena from byte from up to byte to, both in
-// it, at once, and returns up to where there are some now, which may be further: that costs less than a fault for each page
-// of either mapping. Huge pages are best. Where the host does not know how (Linux before 5.14), nothing happens.
+// it, at once: that costs less than a fault for each page of either mapping, and least in
+// huge pages. It returns up to where there are pages now, which may be further. Where
+// the host does not know how (Linux before 5.14), nothing happens.
 func (a *Arena) Populate(from, to int) (end int) {
 	page := unix.Getpagesize()
 	from, to = from&^(page-1), roundUp(to)
