@@ -53,7 +53,7 @@ const (
 	windowPages = 24000 // mapped at a time; the host allows some 65000 mappings
 	windowRun   = 16    // pages that are mapped at once
 
-	windowHeat   = 12    // ticks before a space is promoted
+	windowHeat   = 18    // ticks before a space is promoted
 	windowSoon   = 4     // the same where hardly anything is translated any more:
 	windowCalm   = 16    // no more regions in a tick, for
 	windowCalms  = 2     // ticks in a row
