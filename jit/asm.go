@@ -1,6 +1,9 @@
 package jit
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // An encoder of host instructions.
 //
@@ -60,10 +63,22 @@ type asm struct {
 	gap    int32
 }
 
+// writeRoom is at least what an instruction takes, and a word behind it.
+const writeRoom = 32
+
+// room sees to it that there is room for an instruction.
+func (a *asm) room() {
+	if cap(a.b)-len(a.b) < writeRoom {
+		a.grow()
+	}
+}
+
+func (a *asm) grow() { a.b = slices.Grow(a.b, max(writeRoom, cap(a.b), 4096)) }
+
 func (a *asm) pos() int              { return len(a.b) }
 func (a *asm) byte(v ...byte)        { a.b = append(a.b, v...) }
-func (a *asm) imm32(v int32)         { a.b = binary.LittleEndian.AppendUint32(a.b, uint32(v)) }
-func (a *asm) imm64(v uint64)        { a.b = binary.LittleEndian.AppendUint64(a.b, v) }
+func (a *asm) imm32(v int32)         { a.emit(word{uint64(uint32(v)), 32}) }
+func (a *asm) imm64(v uint64)        { a.emit(word{v, 64}) }
 func (a *asm) put32(at int, v int32) { binary.LittleEndian.PutUint32(a.b[at:], uint32(v)) }
 
 // where is where a position will be, from position 0.
@@ -103,8 +118,21 @@ func (w *word) put(b byte) {
 
 // emit writes up to eight bytes.
 func (a *asm) emit(w word) {
+	a.room()
 	n := len(a.b)
-	a.b = binary.LittleEndian.AppendUint64(a.b, w.v)[:n+int(w.n/8)]
+	binary.LittleEndian.PutUint64(a.b[n:n+8], w.v)
+	a.b = a.b[:n+int(w.n/8)]
+}
+
+// emitDisp is emit, and four bytes more.
+func (a *asm) emitDisp(w word, disp int32) {
+	a.room()
+	n := len(a.b)
+	b := a.b[n : n+16]
+	binary.LittleEndian.PutUint64(b, w.v)
+	k := int(w.n/8) & 15
+	binary.LittleEndian.PutUint32(b[k:], uint32(disp))
+	a.b = a.b[:n+k+4]
 }
 
 // modrmMem writes ModRM, SIB and displacement behind what is in w already, two bytes
@@ -118,8 +146,7 @@ func (a *asm) modrmMem(w word, reg byte, m mem) {
 	if m.base == noReg {
 		w.put(reg | 4)
 		w.put(m.scale<<6 | idx<<3 | 5)
-		a.emit(w)
-		a.imm32(m.disp)
+		a.emitDisp(w, m.disp)
 		return
 	}
 	mod := byte(0x80)
@@ -135,13 +162,14 @@ func (a *asm) modrmMem(w word, reg byte, m mem) {
 	} else {
 		w.put(mod | reg | byte(m.base&7))
 	}
-	a.emit(w)
-	switch mod {
-	case 0x40:
-		a.b = append(a.b, byte(m.disp))
-	case 0x80:
-		a.imm32(m.disp)
+	if mod == 0x80 {
+		a.emitDisp(w, m.disp)
+		return
 	}
+	if mod != 0 {
+		w.put(byte(m.disp))
+	}
+	a.emit(w)
 }
 
 const rexW = 8
@@ -201,11 +229,12 @@ func (a *asm) jmpMem(m mem)          { a.opMem(0, false, 0xff, 4, m) }
 func (a *asm) pushf()                { a.byte(0x9c) }
 func (a *asm) popf()                 { a.byte(0x9d) }
 func (a *asm) movImm32(d int8, v int32) { // zero-extended
+	var w word
 	if d >= 8 {
-		a.byte(0x41)
+		w.put(0x41)
 	}
-	a.byte(0xb8 | byte(d&7))
-	a.imm32(v)
+	w.put(0xb8 | byte(d&7))
+	a.emitDisp(w, v)
 }
 
 func (a *asm) storeImm32(m mem, v int32) { // 32 bits
@@ -248,21 +277,19 @@ func (a *asm) cmpMem32(m mem, v int8) {
 // jmp and jcc write a jump with a 32-bit displacement of zero, and return where
 // the displacement is.
 func (a *asm) jmp() int {
-	a.byte(0xe9)
-	a.imm32(0)
+	a.emit(word{0xe9, 40})
 	return a.pos() - 4
 }
 
 func (a *asm) jcc(cc byte) int {
-	a.byte(0x0f, 0x80|cc)
-	a.imm32(0)
+	a.emit(word{0x800f | uint64(cc)<<8, 48})
 	return a.pos() - 4
 }
 
 // jrcxz writes a jump that is taken where RCX is zero, with a displacement of
 // one byte, and returns where that is.
 func (a *asm) jrcxz() int {
-	a.byte(0xe3, 0)
+	a.emit(word{0xe3, 16})
 	return a.pos() - 1
 }
 
@@ -275,8 +302,8 @@ func (a *asm) here(at int) {
 	a.b[at] = byte(n)
 }
 
-// vex3 writes a three-byte VEX prefix and the opcode.
-func (a *asm) vex3(mp, pp byte, w bool, l byte, reg, vvvv int8, rexXB byte, op byte) {
+// vex3 is a three-byte VEX prefix and the opcode.
+func vex3(mp, pp byte, w bool, l byte, reg, vvvv int8, rexXB byte, op byte) word {
 	b1 := mp
 	if reg < 8 {
 		b1 |= 0x80
@@ -291,34 +318,44 @@ func (a *asm) vex3(mp, pp byte, w bool, l byte, reg, vvvv int8, rexXB byte, op b
 	if w {
 		b2 |= 0x80
 	}
-	a.byte(0xc4, b1, b2, op)
+	return word{0xc4 | uint64(b1)<<8 | uint64(b2)<<16 | uint64(op)<<24, 32}
+}
+
+// vexReg writes an instruction with a VEX prefix and a register as the last operand.
+func (a *asm) vexReg(w word, reg, rm int8) {
+	w.put(0xc0 | byte(reg&7)<<3 | byte(rm&7))
+	a.emit(w)
+}
+
+// vexMem is vexReg with a memory operand.
+func (a *asm) vexMem(w word, reg int8, m mem) {
+	if m.gs {
+		w = word{w.v<<8 | 0x65, w.n + 8}
+	}
+	a.modrmMem(w, byte(reg), m)
 }
 
 // rorx rotates s right by n into d.
 func (a *asm) rorx(d, s int8, n byte) {
-	a.vex3(3, 3, true, 0, d, 0, byte(s)>>3&1, 0xf0)
-	a.byte(0xc0|byte(d&7)<<3|byte(s&7), n)
+	w := vex3(3, 3, true, 0, d, 0, byte(s)>>3&1, 0xf0)
+	w.put(0xc0 | byte(d&7)<<3 | byte(s&7))
+	w.put(n)
+	a.emit(w)
 }
 
 // mulx multiplies RDX by m: the upper half of the product to hi, the lower to lo.
 func (a *asm) mulx(hi, lo int8, m mem) {
-	if m.gs {
-		a.byte(0x65)
-	}
-	a.vex3(2, 3, true, 0, hi, lo, m.rexBits(), 0xf6)
-	a.modrmMem(word{}, byte(hi), m)
+	a.vexMem(vex3(2, 3, true, 0, hi, lo, m.rexBits(), 0xf6), hi, m)
 }
 
 // sarx shifts s right by the register n into d, with its sign.
 func (a *asm) sarx(d, s, n int8) {
-	a.vex3(2, 2, true, 0, d, n, byte(s)>>3&1, 0xf7)
-	a.byte(0xc0 | byte(d&7)<<3 | byte(s&7))
+	a.vexReg(vex3(2, 2, true, 0, d, n, byte(s)>>3&1, 0xf7), d, s)
 }
 
 // shrx shifts s right by the register n into d.
 func (a *asm) shrx(d, s, n int8) {
-	a.vex3(2, 3, true, 0, d, n, byte(s)>>3&1, 0xf7)
-	a.byte(0xc0 | byte(d&7)<<3 | byte(s&7))
+	a.vexReg(vex3(2, 3, true, 0, d, n, byte(s)>>3&1, 0xf7), d, s)
 }
 
 // not inverts a register.
@@ -354,18 +391,10 @@ func (a *asm) pop(r int8) {
 // pdep spreads the low bits of s over the bits that the memory operand selects,
 // into d.
 func (a *asm) pdep(d, s int8, m mem) {
-	if m.gs {
-		a.byte(0x65)
-	}
-	a.vex3(2, 3, true, 0, d, s, m.rexBits(), 0xf5)
-	a.modrmMem(word{}, byte(d), m)
+	a.vexMem(vex3(2, 3, true, 0, d, s, m.rexBits(), 0xf5), d, m)
 }
 
 // pext gathers the bits of s that the memory operand selects into d.
 func (a *asm) pext(d, s int8, m mem) {
-	if m.gs {
-		a.byte(0x65)
-	}
-	a.vex3(2, 2, true, 0, d, s, m.rexBits(), 0xf5)
-	a.modrmMem(word{}, byte(d), m)
+	a.vexMem(vex3(2, 2, true, 0, d, s, m.rexBits(), 0xf5), d, m)
 }

@@ -142,10 +142,8 @@ func (a *asm) encode(x *decode.Inst, p *operands) bool {
 		w.put(0x65)
 	}
 	if x.Vex {
-		a.emit(w)
-		w = word{}
-		var xb byte = rex & 3
-		a.vex3(x.Map, x.PP, x.RexW, x.VexL, int8(reg), vvvv, xb, opcode)
+		v := vex3(x.Map, x.PP, x.RexW, x.VexL, int8(reg), vvvv, rex&3, opcode)
+		w = word{w.v | v.v<<w.n, w.n + v.n}
 	} else {
 		if x.Lock && !p.alone {
 			w.put(0xf0)
@@ -192,7 +190,9 @@ func (a *asm) encode(x *decode.Inst, p *operands) bool {
 		a.byte(byte(is4)<<4 | byte(x.Imm)&15)
 		return true
 	}
-	a.emit(word{x.Imm, 8 * uint(immLen)})
+	if immLen != 0 {
+		a.emit(word{x.Imm, 8 * uint(immLen)})
+	}
 	return true
 }
 

@@ -496,8 +496,7 @@ func (t *translator) leaveBy(id uint32, stub int32) {
 	if t.swapped {
 		t.swapOut()
 	}
-	t.byte(0x68) // push imm32
-	t.imm32(int32(id))
+	t.asm.emit(word{0x68 | uint64(id)<<8, 40}) // push imm32
 	t.jumpTo(t.jmp(), stub)
 }
 
