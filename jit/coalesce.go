@@ -163,7 +163,7 @@ func (t *translator) accesses(g *ginst) {
 	switch e.Class {
 	case decode.ClassBranch:
 		switch {
-		case isJcc(x):
+		case g.jcc:
 		case x.Op == opRet:
 			t.plan(t.stackRef(0), w, false)
 		default:

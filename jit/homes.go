@@ -36,7 +36,7 @@ func (t *translator) assignHomes() {
 	t.home = home
 	t.homeless = homeless
 	t.swaps = t.swaps[:0]
-	if !t.wide {
+	if !t.wide || t.regs&homeless == 0 {
 		return
 	}
 	var used uint32
@@ -56,11 +56,11 @@ func (t *translator) assignHomes() {
 		if t.inLoop(i) {
 			weight = loopWeight
 		}
-		regs := g.e.GPRRead | g.e.GPRWritten | addressRegs(&g.x)
+		regs := g.e.GPRRead | g.e.GPRWritten | g.addr
 		for in := regs & homeless; in != 0; in &= in - 1 {
 			uses[bits.TrailingZeros32(in)] += weight
 		}
-		used |= g.registers()
+		used |= g.regs
 		written |= g.e.GPRWritten
 	}
 	victims := used | 1<<x86.RSP
@@ -93,12 +93,6 @@ func (t *translator) assignHomes() {
 	}
 }
 
-// registers is the set of guest registers that the code of an instruction has to do with.
-func (g *ginst) registers() uint32 {
-	set, _ := named(&g.x) // XCHG EAX, EAX is NOP, and uses nothing
-	return g.e.GPRRead | g.e.GPRWritten | addressRegs(&g.x) | set
-}
-
 // cutAtLoop makes the region end behind its first loop, if registers of the loop can have
 // host registers for it that the rest uses. It reports whether it did.
 func (t *translator) cutAtLoop() bool {
@@ -109,7 +103,7 @@ func (t *translator) cutAtLoop() bool {
 	var inLoop, used uint32
 	for i := range n {
 		g := &t.insts[i]
-		regs := g.registers()
+		regs := g.regs
 		used |= regs
 		if i >= t.loopLo {
 			inLoop |= regs
@@ -171,7 +165,7 @@ func (t *translator) holds(s int8, g uint8) bool {
 func (t *translator) keepsScratch(g *ginst) bool {
 	switch {
 	case g.e.Class == decode.ClassBranch:
-		return isJcc(&g.x)
+		return g.jcc
 	case g.e.Class != decode.ClassPlain || g.x.Op == opLea || g.e.BitString || g.e.X87 || g.x.Op == opLdmxcsr || g.x.Op == opVldmxcsr:
 		return false
 	}

@@ -196,37 +196,6 @@ func (a *asm) encode(x *decode.Inst, p *operands) bool {
 	return true
 }
 
-// named is the set of guest registers that x names in its encoding, other than
-// in its address, and hi whether one of them is AH, CH, DH or BH.
-func named(x *decode.Inst) (set uint32, hi bool) {
-	for i := range x.NArgs {
-		switch g := &x.Args[i]; g.Kind {
-		case decode.GPR:
-			if g.Slot != decode.SlotNone {
-				set |= 1 << (g.Reg & 15)
-			}
-		case decode.GPRHi:
-			set |= 1 << g.Reg
-			hi = true
-		}
-	}
-	return set, hi
-}
-
-// addressRegs is the set of guest registers in x's address.
-func addressRegs(x *decode.Inst) (set uint32) {
-	if !x.HasMem() {
-		return 0
-	}
-	if x.Base < 16 {
-		set |= 1 << x.Base
-	}
-	if x.Index < 16 {
-		set |= 1 << x.Index
-	}
-	return set
-}
-
 // alone reports whether LOCK can be left out: in programs, on a machine with one CPU. An
 // instruction is atomic there for all that can come between, interrupts. What devices
 // look at is the system's business, which keeps its locks for their order.
@@ -236,12 +205,11 @@ func (t *translator) alone() bool {
 
 // plain writes an instruction of class Plain, whose memory operand, if it has
 // one, is m. It reports false where it cannot.
-func (t *translator) plain(x *decode.Inst, e *decode.Effects, m mem) bool {
-	a := &t.asm
-	set, hi := named(x)
-	hasMem := x.HasMem()
-	implicit := (e.GPRRead | e.GPRWritten) &^ set &^ addressRegs(x)
-	if addressRegs(x)&(1<<x86.RCX) != 0 {
+func (t *translator) plain(g *ginst, m mem) bool {
+	a, x, e := &t.asm, &g.x, &g.e
+	set, hi, hasMem := g.named, g.hi, g.mem
+	implicit := (e.GPRRead | e.GPRWritten) &^ set &^ g.addr
+	if g.addr&(1<<x86.RCX) != 0 {
 		// It may be implicit beside, as CMPXCHG8B and PCMPISTRI have it.
 		y := *x
 		y.Base, y.Index = decode.NoReg, decode.NoReg
@@ -309,7 +277,7 @@ func (t *translator) plain(x *decode.Inst, e *decode.Effects, m mem) bool {
 		t.hold(s0, noGuest)
 	}
 	read := e.GPRRead
-	if set&addressRegs(x)&t.homeless != 0 {
+	if set&g.addr&t.homeless != 0 {
 		// A register of the address that is written only as an operand.
 		y := *x
 		y.Base, y.Index = decode.NoReg, decode.NoReg

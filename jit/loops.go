@@ -26,7 +26,7 @@ func (t *translator) findLoops() {
 		}
 	}
 	for i := max(t.loopLo, 0); i < t.loopHi; i++ {
-		if j := t.indexOf(i); j > i && j <= t.loopHi && isJcc(&t.insts[i].x) {
+		if j := t.indexOf(i); j > i && j <= t.loopHi && t.insts[i].jcc {
 			t.insts[i].target = int16(j)
 			t.insts[j].meet = true
 		}
@@ -37,10 +37,13 @@ func (t *translator) findLoops() {
 // to, or -1.
 func (t *translator) indexOf(i int) int {
 	g := &t.insts[i]
-	if g.varies || g.e.Class != decode.ClassBranch || !isJcc(&g.x) && (g.x.Op != opJmp || g.x.Args[0].Kind != decode.Rel) {
+	if g.varies || g.e.Class != decode.ClassBranch || !g.jcc && (g.x.Op != opJmp || g.x.Args[0].Kind != decode.Rel) {
 		return -1
 	}
 	off := g.off + uint32(g.x.Len) + uint32(g.x.Imm)
+	if off < t.insts[0].off || off > t.insts[t.n-1].off {
+		return -1
+	}
 	for j := range t.n {
 		if t.insts[j].off == off {
 			return j

@@ -36,13 +36,13 @@ var (
 // interpreter's.
 func (t *translator) canDo(g *ginst) bool {
 	x, e := &g.x, &g.e
-	if x.AddrSize == 2 || x.HasMem() && !t.addressable(g) {
+	if x.AddrSize == 2 || g.mem && !t.addressable(g) {
 		return false
 	}
 	if !t.wide && (x.Seg == x86.FS && t.v&interp.VariantFS == 0 || x.Seg == x86.GS && t.v&interp.VariantGS == 0) {
 		return false // a segment with a limit
 	}
-	if !t.wide && (x.Seg == x86.CS && x.HasMem() || x.Op == opVzeroupper || x.Op == opVzeroall) {
+	if !t.wide && (x.Seg == x86.CS && g.mem || x.Op == opVzeroupper || x.Op == opVzeroall) {
 		return false // CS is not for writing; YMM8 to YMM15 are left alone in 32-bit code
 	}
 	if e.Class == decode.ClassSystem || x.Op == opPushf || x.Op == opPopf {
@@ -74,7 +74,7 @@ func (t *translator) canDo(g *ginst) bool {
 		case opJmp, opCall, opRet:
 			return x.OpSize == word
 		}
-		return (isJcc(x) || isLoop(x)) && (t.wide || x.OpSize == 4)
+		return (g.jcc || isLoop(x)) && (t.wide || x.OpSize == 4)
 	case decode.ClassStack:
 		switch x.Op {
 		case opPush:
@@ -91,12 +91,15 @@ func (t *translator) canDo(g *ginst) bool {
 
 // addressable reports whether refOf can say where g's memory operand is.
 func (t *translator) addressable(g *ginst) bool {
-	r := t.refOf(g)
+	r := &g.ref
 	return r.disp == int64(int32(r.disp)) || r.base == noGuest && r.index == noGuest
 }
 
 // refOf is where an instruction's memory operand is.
-func (t *translator) refOf(g *ginst) ref {
+func (t *translator) refOf(g *ginst) ref { return g.ref }
+
+// memoryRef finds that.
+func (t *translator) memoryRef(g *ginst, absolute bool) {
 	x := &g.x
 	r := ref{base: x.Base, index: x.Index, scale: x.Scale, bits: 64, disp: x.Disp}
 	if x.AddrSize == 4 {
@@ -109,12 +112,10 @@ func (t *translator) refOf(g *ginst) ref {
 		r.disp += int64(t.goff) + int64(g.off) + int64(x.Len)
 		t.placedRef(&r)
 	}
-	for i := range x.NArgs {
-		if a := &x.Args[i]; a.Kind == decode.Mem && a.Slot == decode.SlotImm {
-			r.base, r.index = noGuest, noGuest
-		}
+	if absolute {
+		r.base, r.index = noGuest, noGuest
 	}
-	return r
+	g.ref = r
 }
 
 // instruction translates one instruction. It reports false where that is not
@@ -149,7 +150,7 @@ func (t *translator) instruction(g *ginst) bool {
 		t.prefetch(g)
 		return true
 	case e.Mem == decode.AccessNone:
-		return t.plain(x, e, mem{base: noReg, index: noReg})
+		return t.plain(g, mem{base: noReg, index: noReg})
 	}
 	if e.BitString {
 		t.co.inS2 = -1
@@ -173,7 +174,7 @@ func (t *translator) instruction(g *ginst) bool {
 	if x.Op == opXchg && t.alone() && t.exchange(x, m) {
 		return true
 	}
-	return t.plain(x, e, m)
+	return t.plain(g, m)
 }
 
 // exchange translates XCHG of a register of 32 or 64 bits with memory, which the host would
@@ -414,7 +415,7 @@ func (t *translator) stack(g *ginst) bool {
 func (t *translator) branch(g *ginst) bool {
 	x := &g.x
 	next := t.goff + g.off + uint32(x.Len)
-	if isJcc(x) {
+	if g.jcc {
 		if x.Imm == 0 {
 			return true // it goes to the next instruction in any case
 		}

@@ -88,11 +88,10 @@ func (t *translator) readySP(g *ginst) {
 // leavesSP reports whether the translation of an instruction knows of a pending displacement.
 func (t *translator) leavesSP(g *ginst) bool {
 	x := &g.x
-	if g.meet || g.varies || x.HasMem() && x.Base == x86.RSP && (x.Disp < -1<<30 || x.Disp > 1<<30) {
+	if g.meet || g.varies || g.mem && x.Base == x86.RSP && (x.Disp < -1<<30 || x.Disp > 1<<30) {
 		return false
 	}
-	set, _ := named(x)
-	rsp := set>>x86.RSP&1 != 0
+	rsp := g.named>>x86.RSP&1 != 0
 	switch g.e.Class {
 	case decode.ClassStack:
 		return x.Op == opPush && !rsp || x.Op == opPop || x.Op == opLeave

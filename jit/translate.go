@@ -167,6 +167,15 @@ type ginst struct {
 	host   int32  // of its code
 	sp     int8   // see instMap
 	rep    stringUse
+
+	// What study finds.
+	jcc   bool   // a conditional jump by the flags
+	mem   bool   // it has a memory operand:
+	ref   ref    // this
+	named uint32 // guest registers that it names in its encoding, but for its address
+	hi    bool   // one of them is AH, CH, DH or BH
+	addr  uint32 // those in its address
+	regs  uint32 // all that its code has to do with
 }
 
 // translator holds what is needed while a region is translated.
@@ -191,6 +200,7 @@ type translator struct {
 	sp    int32 // what is to be added to RSP: see stackptr.go
 	// The guest registers that have none: bits.
 	homeless uint32
+	regs     uint32 // guest registers that instructions of the region have to do with
 	swaps    []swap
 	// Swaps are in force: exits have to undo them.
 	swapped bool
@@ -273,7 +283,7 @@ func (t *translator) collect(b interp.Block, whole *region) bool {
 	if t.insts == nil {
 		t.insts = make([]ginst, maxRegion)
 	}
-	t.n, t.ends, t.cut = 0, false, t.e.use.region.limit()
+	t.n, t.ends, t.cut, t.regs = 0, false, t.e.use.region.limit(), 0
 	if whole != nil {
 		t.cut = len(whole.insts)
 	}
@@ -287,7 +297,8 @@ func (t *translator) collect(b interp.Block, whole *region) bool {
 			break
 		}
 		g.off = off
-		g.e = g.x.Effects()
+		g.x.EffectsTo(&g.e)
+		t.study(g)
 		if !t.canDo(g) {
 			break
 		}
@@ -300,6 +311,7 @@ func (t *translator) collect(b interp.Block, whole *region) bool {
 			g.e.FlagsRead = 0 // they are those of the frame
 		}
 		t.n++
+		t.regs |= g.regs
 		off += uint32(g.x.Len)
 		if g.e.Vector {
 			t.r.vec = true
@@ -308,7 +320,7 @@ func (t *translator) collect(b interp.Block, whole *region) bool {
 			t.r.x87 = true
 			t.r.inexact = t.r.inexact || x87Functions[g.x.Op]
 		}
-		if g.e.Class == decode.ClassBranch && !isJcc(&g.x) && !isLoop(&g.x) || endsRegion(&g.x) {
+		if g.e.Class == decode.ClassBranch && !g.jcc && !isLoop(&g.x) || endsRegion(&g.x) {
 			t.ends = true
 			break
 		}
@@ -330,6 +342,34 @@ func isJcc(x *decode.Inst) bool {
 	return x.Map == 0 && x.Opcode&0xf0 == 0x70 || x.Map == 1 && x.Opcode&0xf0 == 0x80
 }
 
+// study finds what is asked of an instruction more than once.
+func (t *translator) study(g *ginst) {
+	x := &g.x
+	g.jcc = g.e.Class == decode.ClassBranch && isJcc(x)
+	var named uint32
+	hi, mem, absolute := false, false, false
+	for i := range x.NArgs & 7 {
+		switch a := &x.Args[i&3]; a.Kind {
+		case decode.GPR:
+			if a.Slot != decode.SlotNone {
+				named |= 1 << (a.Reg & 15)
+			}
+		case decode.GPRHi:
+			named |= 1 << (a.Reg & 15)
+			hi = true
+		case decode.Mem:
+			mem = true
+			absolute = a.Slot == decode.SlotImm
+		}
+	}
+	g.named, g.hi, g.mem, g.addr = named, hi, mem, 0
+	if mem {
+		g.addr = (1<<(x.Base&31) | 1<<(x.Index&31)) & 0xffff // NoReg and RIPReg are 16 and 17
+		t.memoryRef(g, absolute)
+	}
+	g.regs = g.e.GPRRead | g.e.GPRWritten | g.addr | named // XCHG EAX, EAX is NOP, and uses nothing
+}
+
 // liveness finds the status flags that are needed before each instruction.
 func (t *translator) liveness() {
 	for i := range t.n {
@@ -344,7 +384,7 @@ func (t *translator) liveness() {
 			case g.e.Class != decode.ClassBranch:
 			case g.target < 0:
 				live = arith
-			case isJcc(&g.x):
+			case g.jcc:
 				live |= t.insts[g.target].live
 			default:
 				live = t.insts[g.target].live

@@ -169,9 +169,15 @@ const (
 )
 
 // Effects tells what in, which Decode has filled, reads and writes.
-func (in *Inst) Effects() Effects {
+func (in *Inst) Effects() (e Effects) {
+	in.EffectsTo(&e)
+	return e
+}
+
+// EffectsTo is Effects for who has a place for them.
+func (in *Inst) EffectsTo(e *Effects) {
 	t := &effectsOf[in.Op]
-	e := Effects{Class: t.class, MemSize: t.memSize, FlagsRead: t.read, FlagsWritten: t.written, FlagsMaybe: t.maybe, FlagsUndefined: t.undefined,
+	*e = Effects{Class: t.class, MemSize: t.memSize, FlagsRead: t.read, FlagsWritten: t.written, FlagsMaybe: t.maybe, FlagsUndefined: t.undefined,
 		Vector: t.vector, X87: t.x87}
 	read, written := uint32(t.gprRead), uint32(t.gprWrit)
 	for n := range in.NArgs & 7 {
@@ -215,9 +221,8 @@ func (in *Inst) Effects() Effects {
 	e.AVX = in.Vex && e.Vector
 	e.GPRRead, e.GPRWritten = read, written
 	if t.group != groupNone {
-		in.refine(&e, t.group)
+		in.refine(e, t.group)
 	}
-	return e
 }
 
 // refine settles what depends on more than the mnemonic.
