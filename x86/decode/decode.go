@@ -157,20 +157,17 @@ func (i *Inst) HasMem() bool {
 	return false
 }
 
+// A reader reads an instruction's bytes, MaxLen at most. Behind their end it reads
+// zeroes, and has failed.
 type reader struct {
-	b   []byte
-	pos int
-	err error
+	b      []byte
+	pos    int
+	failed bool
 }
 
 func (r *reader) u8() uint8 {
-	if r.pos >= len(r.b) || r.pos >= MaxLen {
-		if r.err == nil {
-			r.err = ErrTruncated
-			if r.pos >= MaxLen {
-				r.err = ErrTooLong
-			}
-		}
+	if r.pos >= len(r.b) {
+		r.failed = true
 		return 0
 	}
 	v := r.b[r.pos]
@@ -178,10 +175,18 @@ func (r *reader) u8() uint8 {
 	return v
 }
 
+// err says why a reader has failed.
+func (r *reader) err() error {
+	if len(r.b) == MaxLen {
+		return ErrTooLong
+	}
+	return ErrTruncated
+}
+
 func (r *reader) u16() uint16 { lo := r.u8(); return uint16(lo) | uint16(r.u8())<<8 }
 
 func (r *reader) u32() uint32 {
-	if end := r.pos + 4; end <= len(r.b) && end <= MaxLen {
+	if end := r.pos + 4; end <= len(r.b) {
 		v := binary.LittleEndian.Uint32(r.b[r.pos:])
 		r.pos = end
 		return v
@@ -205,19 +210,29 @@ func (r *reader) sImm(n uint8) uint64 {
 	return r.u64()
 }
 
+// isPrefix reports whether a byte is a prefix.
+func isPrefix(op uint8, mode Mode) bool {
+	return prefixBits[op>>6]>>(op&63)&1 != 0 || mode == Mode64 && op&0xf0 == 0x40
+}
+
+// prefixBits has a bit for each byte that is a prefix in all modes.
+var prefixBits = [4]uint64{0: 1<<0x26 | 1<<0x2e | 1<<0x36 | 1<<0x3e, 1: 1<<(0x64-64) | 1<<(0x65-64) | 1<<(0x66-64) | 1<<(0x67-64), 3: 1<<(0xf0-192) | 1<<(0xf2-192) | 1<<(0xf3-192)}
+
 // Decode reads the instruction at the start of b into in. b should hold at
 // least 15 bytes; with fewer it may give ErrTruncated. On ErrTooLong and
 // ErrUndefined in.Len is meaningless.
 func Decode(b []byte, mode Mode, in *Inst) error {
 	*in = Inst{Mode: mode, Base: NoReg, Index: NoReg, Seg: DS}
-	r := reader{b: b}
+	r := reader{b: b[:min(len(b), MaxLen)]}
 	var rex, op uint8
 	var pfxAddr bool
-prefixes:
 	for {
 		op = r.u8()
-		if r.err != nil {
-			return r.err
+		if r.failed {
+			return r.err()
+		}
+		if !isPrefix(op, mode) {
+			break
 		}
 		switch op {
 		case 0x26, 0x2e, 0x36, 0x3e:
@@ -242,11 +257,7 @@ prefixes:
 			in.Rep = op
 			rex = 0
 		default:
-			if mode == Mode64 && op&0xf0 == 0x40 {
-				rex = op // counts only if it is the last prefix
-				continue
-			}
-			break prefixes
+			rex = op // counts only if it is the last prefix
 		}
 	}
 	m := mapOne
@@ -272,8 +283,8 @@ prefixes:
 			rex = ^p >> 5
 			m = mapVex1 + opmap(p&31) - 1
 			if p&31 == 0 || p&31 > 3 {
-				if r.err != nil {
-					return r.err
+				if r.failed {
+					return r.err()
 				}
 				return ErrUndefined
 			}
@@ -301,8 +312,8 @@ prefixes:
 			}
 		}
 	}
-	if r.err != nil {
-		return r.err
+	if r.failed {
+		return r.err()
 	}
 	in.RexW = rex&8 != 0
 	in.Opcode = op
@@ -318,15 +329,15 @@ prefixes:
 	var modrm uint8
 	if cands[0].modrm {
 		modrm = r.u8()
-		if r.err != nil {
-			return r.err
+		if r.failed {
+			return r.err()
 		}
 		in.ModRM, in.HasModRM = modrm, true
 	}
 	var d *def
 	for i := range cands {
 		c := &cands[i]
-		if c.matches(pfx, modrm, mode, in.RexW, in.VexL) && (c.attr&noRexB == 0 || rex&1 == 0) {
+		if c.always || c.matches(pfx, modrm, mode, in.RexW, in.VexL) && (c.attr&noRexB == 0 || rex&1 == 0) {
 			d = c
 			break
 		}
@@ -385,15 +396,15 @@ prefixes:
 	for n := range d.nargs & 7 {
 		a := &d.args[n&3]
 		in.Args[n&3].Slot = a.slot
-		if !in.readArg(&r, &in.Args[n&3], *a, op, modrm, rex, vvvv) {
-			if r.err != nil {
-				return r.err
+		if !in.readArg(&r, &in.Args[n&3], a, op, modrm, rex, vvvv) {
+			if r.failed {
+				return r.err()
 			}
 			return ErrUndefined
 		}
 	}
-	if r.err != nil {
-		return r.err
+	if r.failed {
+		return r.err()
 	}
 	if d.attr&vsib != 0 {
 		// The three registers of a gather must differ.
@@ -512,16 +523,21 @@ func (in *Inst) vec(a *Arg, reg, size uint8) {
 	}
 }
 
-func (in *Inst) readArg(r *reader, a *Arg, s argSpec, op, modrm, rex, vvvv uint8) bool {
-	size := in.size(s.size)
+// mem makes a the memory operand.
+func (a *Arg) mem(size uint8) { a.Kind, a.Size = Mem, size }
+
+func (in *Inst) readArg(r *reader, a *Arg, s *argSpec, op, modrm, rex, vvvv uint8) bool {
+	size := uint8(s.size)
+	if s.size >= szV {
+		size = in.size(s.size)
+	}
 	reg := modrm>>3&7 | rex<<1&8
 	rm := modrm&7 | rex<<3&8
 	isMem := modrm < 0xc0
-	mem := func() { a.Kind, a.Size = Mem, size }
 	switch s.code {
 	case 'E':
 		if isMem {
-			mem()
+			a.mem(size)
 		} else {
 			in.gpr(a, rm, size, in.HasRex)
 		}
@@ -537,9 +553,9 @@ func (in *Inst) readArg(r *reader, a *Arg, s argSpec, op, modrm, rex, vvvv uint8
 		if !isMem {
 			return false
 		}
-		mem()
+		a.mem(size)
 	case 'X', 'Y':
-		mem()
+		a.mem(size)
 		in.Index = NoReg
 		in.VIndex.Kind, in.VIndex.Size = XMM, 8
 		if s.code == 'Y' {
@@ -577,7 +593,7 @@ func (in *Inst) readArg(r *reader, a *Arg, s argSpec, op, modrm, rex, vvvv uint8
 		}
 		in.Imm2 = uint64(r.u16())
 	case 'O':
-		mem()
+		a.mem(size)
 		switch in.AddrSize {
 		case 2:
 			in.Disp = int64(r.u16())
@@ -608,7 +624,7 @@ func (in *Inst) readArg(r *reader, a *Arg, s argSpec, op, modrm, rex, vvvv uint8
 		in.vec(a, reg, size)
 	case 'W':
 		if isMem {
-			mem()
+			a.mem(size)
 		} else {
 			in.vec(a, rm, size)
 		}
@@ -628,7 +644,7 @@ func (in *Inst) readArg(r *reader, a *Arg, s argSpec, op, modrm, rex, vvvv uint8
 		a.Kind, a.Reg, a.Size = MMX, modrm>>3&7, 8
 	case 'Q':
 		if isMem {
-			mem()
+			a.mem(size)
 		} else {
 			a.Kind, a.Reg, a.Size = MMX, modrm&7, 8
 		}

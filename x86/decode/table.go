@@ -160,6 +160,8 @@ type def struct {
 	nargs uint8
 	feat  [2]uint8 // index into features, by VEX.L
 	args  [4]argSpec
+
+	always bool // it has no conditions
 }
 
 // features are the CPUID features that the tables name; several joined by +.
@@ -172,6 +174,11 @@ func featureNumber(name string) uint8 {
 	}
 	features = append(features, name)
 	return uint8(len(features) - 1)
+}
+
+// unconditional reports whether matches is true of all, and REX.B does not matter.
+func (d *def) unconditional() bool {
+	return d.pfx == pfxAny && d.reg < 0 && d.rm < 0 && d.mod == 0 && d.attr&(Not64|Only64|needW0|needW1|needL0|needL1|noRexB) == 0
 }
 
 func (d *def) matches(p prefix, modrm uint8, mode Mode, w bool, l uint8) bool {
@@ -389,6 +396,9 @@ func init() {
 	for m := range maps {
 		for op := range maps[m] {
 			cs := maps[m][op]
+			for i := range cs {
+				cs[i].always = cs[i].unconditional()
+			}
 			if slices.ContainsFunc(cs, func(c def) bool { return c.modrm }) {
 				for i := range cs {
 					cs[i].modrm = true
