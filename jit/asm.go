@@ -94,15 +94,11 @@ func (a *asm) where(pos int) int32 {
 func (a *asm) patchRel32(at, to int) { a.put32(at, a.where(to)-a.where(at)-4) }
 
 // rexBits are the REX bits that a memory operand needs.
-func (m mem) rexBits() (r byte) {
-	if m.base >= 8 {
-		r |= 1
-	}
-	if m.index >= 8 {
-		r |= 2
-	}
-	return r
-}
+func (m mem) rexBits() byte { return upperBank(m.base) | upperBank(m.index)<<1 }
+
+// upperBank is 1 for R8 to R15, and 0 for the others and noReg: without a branch, as nothing
+// predicts it.
+func upperBank(r int8) byte { return byte(r) >> 3 &^ (byte(r) >> 7) & 1 }
 
 // word is bytes of an instruction, the first in the lowest bits: it is made in a
 // register and written at once.

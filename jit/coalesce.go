@@ -23,6 +23,8 @@ package jit
 // With a window there are groups of another kind: see windowed.go.
 
 import (
+	"math/bits"
+
 	"hotblock/interp"
 	"hotblock/x86"
 	"hotblock/x86/decode"
@@ -200,15 +202,16 @@ func (t *translator) accesses(g *ginst) {
 // plan lists an access and puts it into a group.
 func (t *translator) plan(r ref, size int32, write bool) {
 	c := &t.co
-	p := accessPlan{ref: r, size: size, write: write, group: -1}
+	c.plan = append(c.plan, accessPlan{})
+	p := &c.plan[len(c.plan)-1]
+	p.ref, p.size, p.write, p.group = r, size, write, -1
 	switch {
 	case c.rule == shareNone:
 	case c.rule == shareWindow:
-		t.planWindowed(&p)
+		t.planWindowed(p)
 	case r.seg == 0 && r.bits == 64 && r.base != noGuest && r.bit == 0:
-		c.join(&p, c.originOf(&p))
+		c.join(p, c.originOf(p))
 	}
-	c.plan = append(c.plan, p)
 }
 
 // originOf returns the origin of an access without a segment, and sets its distance
@@ -350,11 +353,9 @@ func (t *translator) step(g *ginst) {
 		}
 	}
 	c.stepSmall(g)
-	for r := range uint8(16) {
-		if written&^keep>>r&1 != 0 {
-			c.regs[r] = value{origin: c.fresh}
-			c.fresh++
-		}
+	for in := written &^ keep & 0xffff; in != 0; in &= in - 1 {
+		c.regs[bits.TrailingZeros32(in)] = value{origin: c.fresh}
+		c.fresh++
 	}
 	if e.Class == decode.ClassSystem {
 		for _, r := range [...]int{fsOrigin, gsOrigin} {
@@ -371,7 +372,8 @@ func (t *translator) access(r ref, size int32, write, live bool) mem {
 	c := &t.co
 	p := &c.plan[c.next]
 	c.next++
-	if p.ref != r || p.size != size || p.write != write {
+	// Field by field: they were written one by one, and the host waits where they are read together.
+	if q := &p.ref; q.base != r.base || q.index != r.index || q.scale != r.scale || q.disp != r.disp || q.seg != r.seg || q.bits != r.bits || q.bit != r.bit || p.size != size || p.write != write {
 		panic("jit: access out of plan")
 	}
 	r = t.onHost(r)

@@ -53,6 +53,7 @@ type Engine struct {
 	places    map[uint64]*place // by linear address: see placed.go
 	placesGen uint64            // the generation for which they are known to be right
 	epoch     uint64            // counts what makes saved address spaces stale
+	since     time.Time         // a time to measure from: this needs one clock where time.Now reads two
 	stats     Stats
 	rec       *recorder // nil: nobody asked for records
 	readsTSC  bool      // there was a region that reads the time stamp counter
@@ -103,7 +104,7 @@ func New(c *interp.CPU, cfg Config) (*Engine, error) {
 	}
 	runtime.AddCleanup(c, func(f *host.Frame) { f.Free() }, frame)
 	runtime.AddCleanup(c, func(a *host.Arena) { a.Close() }, arena)
-	e := &Engine{cpu: c, arena: arena, sh: sharedOf(frame), cfg: cfg, places: map[uint64]*place{}}
+	e := &Engine{cpu: c, arena: arena, sh: sharedOf(frame), cfg: cfg, since: time.Now(), places: map[uint64]*place{}}
 	e.hostHas, e.hostOps = hostFeatures(c.Model)
 	e.hostAVX = host.HostFeatures().AVX
 	x := &e.sh.context
@@ -210,8 +211,8 @@ func (e *Engine) Translate(b interp.Block) uint64 {
 		return r.entry
 	}
 	e.rec.begin()
-	start := time.Now()
-	defer func() { e.stats.TranslateTime += time.Since(start) }()
+	start := time.Since(e.since)
+	defer func() { e.stats.TranslateTime += time.Since(e.since) - start }()
 	r := e.use.backend.translate(e, b, nil)
 	if r == nil {
 		return 0

@@ -228,9 +228,12 @@ func (e *Engine) begin(b interp.Block) *translator {
 	t.stored, t.noNear, t.tooFar = 0, false, false
 	t.e, t.v, t.va, t.sp = e, b.Variant, b.VA, 0
 	t.wide = b.Variant&interp.Variant64 != 0
-	t.r = e.newRegion()
-	*t.r = region{page: b.Page, variant: b.Variant, off: uint32(b.Off), goff: goffOf(b), host: int32(e.hot.used), cold: int32(e.cold.used)}
-	t.goff = t.r.goff - t.r.off
+	r := e.newRegion()
+	if r == t.r {
+		*r = region{} // the last attempt left it
+	}
+	r.page, r.variant, r.off, r.goff, r.host, r.cold = b.Page, b.Variant, uint32(b.Off), goffOf(b), int32(e.hot.used), int32(e.cold.used)
+	t.r, t.goff = r, r.goff-r.off
 	return t
 }
 
@@ -290,7 +293,7 @@ func (t *translator) collect(b interp.Block, whole *region) bool {
 	for t.n < t.cut && off < pageSize {
 		g := &t.insts[t.n]
 		err := decode.Decode(code[off:], mode, &g.x)
-		if errors.Is(err, decode.ErrTruncated) && t.crossing(b, off, mode, &g.x) {
+		if err != nil && errors.Is(err, decode.ErrTruncated) && t.crossing(b, off, mode, &g.x) {
 			err = nil
 		}
 		if err != nil || !t.e.cpu.Executes(&g.x) {
@@ -536,8 +539,8 @@ func (t *translator) leaveBy(id uint32, stub int32) {
 	if t.swapped {
 		t.swapOut()
 	}
-	t.asm.emit(word{0x68 | uint64(id)<<8, 40}) // push imm32
-	t.jumpTo(t.jmp(), stub)
+	t.emitDisp(word{0x68 | uint64(id)<<8 | 0xe9<<40, 48}, 0) // push imm32; jmp
+	t.jumpTo(t.pos()-4, stub)
 }
 
 // hostAt is the host offset of a position in the region's code.
