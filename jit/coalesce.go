@@ -15,7 +15,9 @@ package jit
 //
 // A span may cross into another page, while none of its accesses does. Then the
 // region goes on in its split form, a translation of the same instructions without
-// groups, at the instruction of the check.
+// groups, at the instruction of the check. The first few times that this happens in a
+// region the interpreter runs the instruction: many regions see it no more often, and
+// one that does is soon translated.
 //
 // A group of reads asks for a readable page and one of writes for a writable one.
 // A read joins the writes before it.
@@ -499,14 +501,23 @@ func (t *translator) inlineCheck(c *check) mem {
 	return mem{base: s1, index: s2, disp: -before}
 }
 
+// splitAfter is how often the interpreter runs an instruction for a region in place of its
+// split form, before there is one: about what that costs to make.
+const splitAfter = 4
+
 // split goes on in the split form of a site's region, and returns the host offset
-// there. The site will go there by itself from now on.
+// there. The site will go there by itself from now on. It is not ok where the interpreter is
+// to run the instruction.
 func (e *Engine) split(s *site) (target int32, ok bool) {
 	r := e.owner(s)
 	if r.dead {
 		return 0, false
 	}
 	if r.split == nil {
+		if r.crossed < splitAfter {
+			r.crossed++
+			return 0, false
+		}
 		if r.split = e.makeSplit(r); r.split == nil {
 			return 0, false
 		}

@@ -90,6 +90,7 @@ type region struct {
 	placed   bool       // it is for one linear address: see placed.go
 	far      bool       // it is among the targets of its place
 	bad      uint8      // faults in the window that the interpreter had to deal with
+	crossed  uint8      // see splitAfter
 	off      uint32     // in the page, of its first instruction
 	goff     uint32     // of the same in the granule
 	cold     int32      // what is out of the way of it, in the arena
