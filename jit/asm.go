@@ -175,6 +175,11 @@ const rexW = 8
 func (a *asm) opMem(rex byte, two bool, op byte, reg int8, m mem) {
 	var w word
 	if m.gs {
+		if m.base == noReg && m.index == noReg && rex != 0 && !two { // a field of the context, 64 bits
+			rex |= byte(reg) >> 3 & 1 << 2
+			a.emitDisp(word{0x25_00_00_40_65 | uint64(rex)<<8 | uint64(op)<<16 | uint64(byte(reg)&7<<3|4)<<24, 40}, m.disp)
+			return
+		}
 		w.put(0x65)
 	}
 	rex |= m.rexBits() | byte(reg)>>3&1<<2

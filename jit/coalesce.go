@@ -99,6 +99,7 @@ type coalescer struct {
 	smallBefore uint32
 	looped      uint32 // registers that the loops write
 	dead        deadPoint
+	early       bool  // there are groups that are tested in advance
 	inS2        int16 // the group whose addend is in s2, or -1; see also deltaInS2
 }
 
@@ -118,7 +119,7 @@ func (t *translator) planAccesses(split bool) {
 	for i := range c.regs {
 		c.regs[i] = value{origin: int32(i)}
 	}
-	c.fresh = numOrigins
+	c.fresh, c.early = numOrigins, false
 	c.rule = shareNone
 	if !split && t.wide {
 		c.rule = t.e.use.memory.sharing(t)

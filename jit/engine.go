@@ -53,7 +53,6 @@ type Engine struct {
 	places    map[uint64]*place // by linear address: see placed.go
 	placesGen uint64            // the generation for which they are known to be right
 	epoch     uint64            // counts what makes saved address spaces stale
-	since     time.Time         // a time to measure from: this needs one clock where time.Now reads two
 	stats     Stats
 	rec       *recorder // nil: nobody asked for records
 	readsTSC  bool      // there was a region that reads the time stamp counter
@@ -80,8 +79,8 @@ type Stats struct {
 	Promoted, WindowFaults, Mapped, Unmapped uint64 // of windows
 	Verified                                 uint64 // runs of regions that were compared
 
-	TranslateTime time.Duration
-	Callouts      []uint64 // instructions that the interpreter ran for a region, by decode.Op
+	TranslateTime time.Duration // by one region in timedRegions
+	Callouts      []uint64      // instructions that the interpreter ran for a region, by decode.Op
 }
 
 // New makes a CPU translate. It must be called before anything else knows the
@@ -104,7 +103,7 @@ func New(c *interp.CPU, cfg Config) (*Engine, error) {
 	}
 	runtime.AddCleanup(c, func(f *host.Frame) { f.Free() }, frame)
 	runtime.AddCleanup(c, func(a *host.Arena) { a.Close() }, arena)
-	e := &Engine{cpu: c, arena: arena, sh: sharedOf(frame), cfg: cfg, since: time.Now(), places: map[uint64]*place{}}
+	e := &Engine{cpu: c, arena: arena, sh: sharedOf(frame), cfg: cfg, places: map[uint64]*place{}}
 	e.hostHas, e.hostOps = hostFeatures(c.Model)
 	e.hostAVX = host.HostFeatures().AVX
 	x := &e.sh.context
@@ -204,6 +203,10 @@ func (e *Engine) jumpOffset(v interp.Variant) int32 {
 	return offJump + int32(jumpIndex(v))*jumpEntries*16
 }
 
+// timedRegions is how many regions are translated for each of which the time is taken, which
+// takes time itself.
+const timedRegions = 8
+
 // Translate implements interp.Translator.
 func (e *Engine) Translate(b interp.Block) uint64 {
 	e.setMode32(b.Variant)
@@ -211,8 +214,10 @@ func (e *Engine) Translate(b interp.Block) uint64 {
 		return r.entry
 	}
 	e.rec.begin()
-	start := time.Since(e.since)
-	defer func() { e.stats.TranslateTime += time.Since(e.since) - start }()
+	if e.stats.Regions%timedRegions == 0 {
+		start := time.Now()
+		defer func() { e.stats.TranslateTime += timedRegions * time.Since(start) }()
+	}
 	r := e.use.backend.translate(e, b, nil)
 	if r == nil {
 		return 0

@@ -158,18 +158,18 @@ func (t *translator) windowOrigin(p *accessPlan) (origin int32, ok bool) {
 	if index && (!t.isTested(r) || t.e.win.seen[codeKey{t.r.page, t.cur.off}]&wideIndex != 0) {
 		return c.originOf(p), true
 	}
-	q := *p
-	q.ref.index = noGuest
-	origin = c.originOf(&q)
+	was := r.index
+	r.index = noGuest
+	origin = c.originOf(p)
+	r.index = was
 	switch {
-	case origin == zeroOrigin && (q.disp < 0 || q.disp > 1<<lowBits-pageSize), origin == rbaseOrigin && (q.disp < -2*maxReach || q.disp > 2*maxReach):
+	case origin == zeroOrigin && (p.disp < 0 || p.disp > 1<<lowBits-pageSize), origin == rbaseOrigin && (p.disp < -2*maxReach || p.disp > 2*maxReach):
 		return 0, false
 	case index:
 		p.index = true
 		c.small |= 1 << r.index
 	}
 	p.base = r.base != noGuest
-	p.disp = q.disp
 	return origin, true
 }
 
@@ -244,6 +244,7 @@ func (t *translator) testEarly(q *accessGroup, disp int64) {
 	for r := range uint8(16) {
 		v := c.dead.regs[r]
 		if d := disp - v.disp; v.origin == q.origin && d >= -maxReach/2 && d < maxReach/2 {
+			c.early = true
 			q.hoisted, q.testAt, q.reg, q.at = true, c.dead.inst, r, v.disp
 			return
 		}
@@ -272,6 +273,7 @@ func (t *translator) hoist() {
 				}
 			}
 			if v.origin == q.origin && q.lo-v.disp >= -maxReach/2 && q.hi-v.disp < maxReach/2 {
+				c.early = true
 				q.hoisted, q.testAt, q.reg = true, t.loopLo, r
 				break
 			}
@@ -287,7 +289,7 @@ func isStep(n int64) bool { return n >= -maxStep && n <= maxStep }
 // hoisted tests what is tested in advance before the instruction that comes now.
 func (t *translator) hoisted() {
 	c := &t.co
-	if c.rule != shareWindow {
+	if !c.early {
 		return
 	}
 	for i := range c.groups {
