@@ -35,21 +35,26 @@ const (
 	noReg = -1
 )
 
-// mem is a host memory operand: [base + index<<scale + disp], or gs:[...].
+// mem is a host memory operand: [base + index<<scale + disp], or gs:[...]. It has no more
+// fields than Go's compiler keeps in registers.
 type mem struct {
-	gs    bool
-	base  int8 // or noReg
+	base  int8 // or noReg, or gsBase
 	index int8 // or noReg; never RSP
 	scale uint8
 	disp  int32
 }
 
+// gsBase as mem.base is none, in the segment GS.
+const gsBase = -2
+
+func (m mem) inGS() bool { return m.base == gsBase }
+
 // gs is the context's field at an offset.
-func gs(off int32) mem { return mem{gs: true, base: noReg, index: noReg, disp: off} }
+func gs(off int32) mem { return mem{base: gsBase, index: noReg, disp: off} }
 
 // gsx is gs:[index*8 + off], an element of an array of 8-byte entries.
 func gsx(index int8, off int32) mem {
-	return mem{gs: true, base: noReg, index: index, scale: 3, disp: off}
+	return mem{base: gsBase, index: index, scale: 3, disp: off}
 }
 
 func based(base int8, disp int32) mem { return mem{base: base, index: noReg, disp: disp} }
@@ -96,7 +101,7 @@ func (a *asm) patchRel32(at, to int) { a.put32(at, a.where(to)-a.where(at)-4) }
 // rexBits are the REX bits that a memory operand needs.
 func (m mem) rexBits() byte { return upperBank(m.base) | upperBank(m.index)<<1 }
 
-// upperBank is 1 for R8 to R15, and 0 for the others and noReg: without a branch, as nothing
+// upperBank is 1 for R8 to R15, and 0 for the others and none: without a branch, as nothing
 // predicts it.
 func upperBank(r int8) byte { return byte(r) >> 3 &^ (byte(r) >> 7) & 1 }
 
@@ -139,7 +144,7 @@ func (a *asm) modrmMem(w word, reg byte, m mem) {
 	if m.index != noReg {
 		idx = byte(m.index & 7)
 	}
-	if m.base == noReg {
+	if m.base < 0 {
 		w.put(reg | 4)
 		w.put(m.scale<<6 | idx<<3 | 5)
 		a.emitDisp(w, m.disp)
@@ -174,8 +179,8 @@ const rexW = 8
 // with a memory operand.
 func (a *asm) opMem(rex byte, two bool, op byte, reg int8, m mem) {
 	var w word
-	if m.gs {
-		if m.base == noReg && m.index == noReg && rex != 0 && !two { // a field of the context, 64 bits
+	if m.inGS() {
+		if m.index == noReg && rex != 0 && !two { // a field of the context, 64 bits
 			rex |= byte(reg) >> 3 & 1 << 2
 			a.emitDisp(word{0x25_00_00_40_65 | uint64(rex)<<8 | uint64(op)<<16 | uint64(byte(reg)&7<<3|4)<<24, 40}, m.disp)
 			return
@@ -330,7 +335,7 @@ func (a *asm) vexReg(w word, reg, rm int8) {
 
 // vexMem is vexReg with a memory operand.
 func (a *asm) vexMem(w word, reg int8, m mem) {
-	if m.gs {
+	if m.inGS() {
 		w = word{w.v<<8 | 0x65, w.n + 8}
 	}
 	a.modrmMem(w, byte(reg), m)

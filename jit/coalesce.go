@@ -207,7 +207,9 @@ func (t *translator) plan(r ref, size int32, write bool) {
 	c := &t.co
 	c.plan = append(c.plan, accessPlan{})
 	p := &c.plan[len(c.plan)-1]
-	p.ref, p.size, p.write, p.group = r, size, write, -1
+	q := &p.ref
+	q.base, q.index, q.scale, q.seg, q.bits, q.bit, q.bitSize, q.disp = r.base, r.index, r.scale, r.seg, r.bits, r.bit, r.bitSize, r.disp
+	p.size, p.write, p.group = size, write, -1
 	switch {
 	case c.rule == shareNone:
 	case c.rule == shareWindow:
@@ -379,7 +381,9 @@ func (t *translator) access(r ref, size int32, write, live bool) mem {
 	if q := &p.ref; q.base != r.base || q.index != r.index || q.scale != r.scale || q.disp != r.disp || q.seg != r.seg || q.bits != r.bits || q.bit != r.bit || p.size != size || p.write != write {
 		panic("jit: access out of plan")
 	}
-	r = t.onHost(r)
+	if r.base == x86.RSP {
+		r.disp += int64(t.sp) // as onHost
+	}
 	switch {
 	case p.group < 0:
 		c.inS2 = -1

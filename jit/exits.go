@@ -129,8 +129,14 @@ func (t *translator) newStoreCheck() *storeCheck {
 type coldMark struct{ pos, warm, cold, exits, fixes, near int }
 
 // mark is where the region's code ends now.
-func (t *translator) mark() coldMark {
-	return coldMark{t.pos(), len(t.warm), len(t.cold), len(t.exits), len(t.fixes), len(t.near)}
+func (t *translator) mark() (m coldMark) {
+	t.markTo(&m)
+	return m
+}
+
+// markTo is mark for who has a place for it.
+func (t *translator) markTo(m *coldMark) {
+	m.pos, m.warm, m.cold, m.exits, m.fixes, m.near = t.pos(), len(t.warm), len(t.cold), len(t.exits), len(t.fixes), len(t.near)
 }
 
 // backTo forgets all code since a mark.

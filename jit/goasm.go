@@ -109,9 +109,9 @@ func goImm(v int64) obj.Addr {
 func goMem(m mem) obj.Addr {
 	d := obj.Addr{Type: obj.TYPE_MEM, Offset: int64(m.disp), Scale: 1 << m.scale}
 	switch {
-	case m.base != noReg:
+	case m.base >= 0:
 		d.Reg = x86.REG_AX + int16(m.base)
-	case m.gs && m.index == noReg:
+	case m.inGS() && m.index == noReg:
 		d.Reg = x86.REG_GS
 	}
 	if m.index != noReg {
@@ -130,9 +130,9 @@ func (a *goasm) byte(v ...byte) {
 // prefixed writes GS where the operand of the instruction that follows cannot say
 // so.
 func (a *goasm) prefixed(m mem, vex bool) mem {
-	if m.gs && (vex || m.index != noReg) {
+	if m.inGS() && (vex || m.index != noReg) {
 		a.byte(0x65)
-		m.gs = false
+		m.base = noReg
 	}
 	return m
 }

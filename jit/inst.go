@@ -138,7 +138,7 @@ func (a *asm) encode(x *decode.Inst, p *operands) bool {
 		return false
 	}
 	var w word
-	if isMem && p.m.gs {
+	if isMem && p.m.inGS() {
 		w.put(0x65)
 	}
 	if x.Vex {

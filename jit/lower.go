@@ -101,7 +101,8 @@ func (t *translator) refOf(g *ginst) ref { return g.ref }
 // memoryRef finds that.
 func (t *translator) memoryRef(g *ginst, absolute bool) {
 	x := &g.x
-	r := ref{base: x.Base, index: x.Index, scale: x.Scale, bits: 64, disp: x.Disp}
+	r := &g.ref
+	r.base, r.index, r.scale, r.seg, r.bits, r.bit, r.bitSize, r.disp = x.Base, x.Index, x.Scale, 0, 64, 0, 0, x.Disp
 	if x.AddrSize == 4 {
 		r.bits = 32
 	}
@@ -110,12 +111,11 @@ func (t *translator) memoryRef(g *ginst, absolute bool) {
 	}
 	if r.base == ripBase {
 		r.disp += int64(t.goff) + int64(g.off) + int64(x.Len)
-		t.placedRef(&r)
+		t.placedRef(r)
 	}
 	if absolute {
 		r.base, r.index = noGuest, noGuest
 	}
-	g.ref = r
 }
 
 // instruction translates one instruction. It reports false where that is not

@@ -215,6 +215,7 @@ type translator struct {
 	exits          []exitPart
 	stores         []*storeCheck // the first stored are of this region
 	stored         int
+	began          coldMark // where the instruction being translated begins
 	fixes          []int32
 	near           []nearExit // that have no way out yet: see exits.go
 	noNear         bool       // there must be none
@@ -446,7 +447,7 @@ func (t *translator) emit() bool {
 			t.co.inS2 = -1
 			t.held = nothingHeld
 		}
-		mark := t.mark()
+		t.markTo(&t.began)
 		if g.off+uint32(g.x.Len) > pageSize {
 			t.guard(g)
 			t.held = nothingHeld
@@ -458,7 +459,7 @@ func (t *translator) emit() bool {
 				return false
 			}
 			// It turned out not to be possible.
-			t.backTo(mark)
+			t.backTo(t.began)
 			t.sp = int32(g.sp)
 			t.n, t.ends = i, false
 			t.next = g.off

@@ -177,8 +177,9 @@ func (in *Inst) Effects() (e Effects) {
 // EffectsTo is Effects for who has a place for them.
 func (in *Inst) EffectsTo(e *Effects) {
 	t := &effectsOf[in.Op]
-	*e = Effects{Class: t.class, MemSize: t.memSize, FlagsRead: t.read, FlagsWritten: t.written, FlagsMaybe: t.maybe, FlagsUndefined: t.undefined,
-		Vector: t.vector, X87: t.x87}
+	*e = Effects{}
+	e.Class, e.MemSize, e.Vector, e.X87 = t.class, t.memSize, t.vector, t.x87
+	e.FlagsRead, e.FlagsWritten, e.FlagsMaybe, e.FlagsUndefined = t.read, t.written, t.maybe, t.undefined
 	read, written := uint32(t.gprRead), uint32(t.gprWrit)
 	for n := range in.NArgs & 7 {
 		a := &in.Args[n&3]
