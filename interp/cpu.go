@@ -134,6 +134,7 @@ type CPU struct {
 	exitCode   Exit
 	vec        uint8     // which vector instructions may run: see updateVec
 	feats      []bool    // of the model, by decode's feature numbers
+	runs       []bool    // mnemonics that Executes is true of, by number
 	vtmp       simd.V256 // operands of vector instructions that are in memory
 	shutdown   bool
 }

@@ -428,8 +428,14 @@ func (c *CPU) Present(va uint64, write bool) bool {
 // Executes reports whether the CPU model has the features that an instruction
 // needs, so that it is not undefined.
 func (c *CPU) Executes(x *decode.Inst) bool {
-	h := &handlers[x.Op]
-	return (h.fn != nil || h.vec != nil) && c.enabled(x.Feature) && (h.feat == "" || c.Model.Has(h.feat))
+	if c.runs == nil {
+		c.runs = make([]bool, len(handlers))
+		for op := range c.runs {
+			h := &handlers[op]
+			c.runs[op] = (h.fn != nil || h.vec != nil) && (h.feat == "" || c.Model.Has(h.feat))
+		}
+	}
+	return c.runs[x.Op] && c.enabled(x.Feature)
 }
 
 // OpFeature is the CPUID feature that a mnemonic needs beside that of its

@@ -35,7 +35,8 @@ type Engine struct {
 	hot, cold                                    codeArea
 
 	sites     siteTable
-	instMaps  mapPool
+	instMaps  pool[instMap]
+	fixes     pool[int32]
 	noJump    jumpEntry // an entry of a jump cache that leads to no region
 	regions   []*region // by rising address
 	fresh     []region  // where the next ones will be
@@ -424,7 +425,7 @@ func (e *Engine) noRegions() {
 	clear(e.regions)
 	e.regions = append(e.regions[:0], &region{variant: interp.Variant64, dead: true})
 	e.sites.truncate(0)
-	e.sites.add(site{kind: siteIndirect})
+	e.sites.add(&site{kind: siteIndirect})
 }
 
 // flush forgets all translations.

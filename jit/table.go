@@ -9,7 +9,7 @@ package jit
 
 const (
 	siteChunk   = 1 << 12 // sites in a chunk
-	mapChunk    = 1 << 13 // instMaps
+	listChunk   = 1 << 13 // elements of lists
 	regionChunk = 256     // regions
 )
 
@@ -23,13 +23,13 @@ type siteTable struct {
 func (t *siteTable) at(id uint32) *site { return &t.chunks[id/siteChunk][id%siteChunk] }
 
 // add adds a site and returns its number.
-func (t *siteTable) add(s site) uint32 {
+func (t *siteTable) add(s *site) uint32 {
 	if int(t.n/siteChunk) == len(t.chunks) {
 		t.chunks = append(t.chunks, new([siteChunk]site))
 	}
 	id := t.n
 	t.n++
-	*t.at(id) = s
+	*t.at(id) = *s
 	return id
 }
 
@@ -45,14 +45,14 @@ func (e *Engine) newRegion() *region {
 	return &e.fresh[0]
 }
 
-// A mapPool is where the maps of regions' instructions are, many in one piece of
-// memory.
-type mapPool struct{ free []instMap }
+// A pool is where short lists of regions are, such as the maps of their instructions, many in one
+// piece of memory.
+type pool[T any] struct{ free []T }
 
-// take returns n zero maps.
-func (p *mapPool) take(n int) []instMap {
+// take returns a list of n zeroes.
+func (p *pool[T]) take(n int) []T {
 	if n > len(p.free) {
-		p.free = make([]instMap, max(n, mapChunk))
+		p.free = make([]T, max(n, listChunk))
 	}
 	m := p.free[:n:n]
 	p.free = p.free[n:]

@@ -498,7 +498,8 @@ func (t *translator) finish() {
 	}
 	t.writeCold()
 	if r.placed {
-		r.fixes = append([]int32(nil), t.fixes...)
+		r.fixes = t.e.fixes.take(len(t.fixes))
+		copy(r.fixes, t.fixes)
 		r.endSite = t.e.sites.n
 	}
 	r.size = t.next - r.off
@@ -530,7 +531,7 @@ func (t *translator) finish() {
 // newSite makes a site of the region and returns its index.
 func (t *translator) newSite(s site) uint32 {
 	s.region, s.variant, s.sp, s.placed = int32(len(t.e.regions)), t.r.variant, int8(t.sp), t.r.placed
-	return t.e.sites.add(s)
+	return t.e.sites.add(&s)
 }
 
 // leave writes the exit for a site.
