@@ -205,7 +205,7 @@ func TestSplitFormHasTheSameRegisters(t *testing.T) {
 		s := g.base
 		guestMode{cpl: 3}.segments(&s, 0, 0)
 		s.RIP, s.R[x86.RBX] = progCode, 5
-		for n := range 12 {
+		for n := range 20 { // more than splitAfter times
 			s.R[x86.RSI], s.R[x86.RCX] = progWindow, 20
 			if n >= 10 {
 				s.R[x86.RSI] = progWindow + pageSize - 80 // across the end of the page
