@@ -42,6 +42,7 @@ type accessPlan struct {
 	size  int32
 	write bool
 	group int16 // or -1
+	inst  int16 // the instruction
 	first bool  // it checks for the group
 	disp  int64 // where the access begins, from the group's origin
 	base  bool  // shareWindow: it is the base that is to be tested
@@ -95,7 +96,7 @@ type coalescer struct {
 	open        int               // but for these: they are from before the region's loops
 	small       uint32            // registers that are less than 2^32
 	before      [numOrigins]value // the registers in front of the region's loops
-	head, back  [numOrigins]value // and where their only one begins, and jumps back
+	head        [numOrigins]value // and where the last path met another
 	smallBefore uint32
 	looped      uint32 // registers that the loops write
 	dead        deadPoint
@@ -133,20 +134,18 @@ func (t *translator) planAccesses(split bool) {
 			c.open = len(c.groups)
 			c.before, c.smallBefore = c.regs, c.small
 		}
-		if i == t.loopHi {
-			c.back = c.regs
-		}
 		if g.meet {
 			c.meet()
-			if i == t.loopLo {
-				c.head = c.regs
-			}
+			c.head = c.regs
 			c.dead.inst = -1
 		} else if g.live == 0 && c.rule == shareWindow {
 			c.dead.inst, c.dead.regs = i, c.regs
 		}
 		t.accesses(g)
 		t.step(g)
+		if j := int(g.target); c.rule == shareWindow && j >= 0 && j <= i && t.straight(j, i) {
+			t.hoistSteps(j)
+		}
 	}
 	if c.rule == shareWindow {
 		t.hoist()
@@ -209,7 +208,7 @@ func (t *translator) plan(r ref, size int32, write bool) {
 	p := &c.plan[len(c.plan)-1]
 	q := &p.ref
 	q.base, q.index, q.scale, q.seg, q.bits, q.bit, q.bitSize, q.disp = r.base, r.index, r.scale, r.seg, r.bits, r.bit, r.bitSize, r.disp
-	p.size, p.write, p.group = size, write, -1
+	p.size, p.write, p.group, p.inst = size, write, -1, int16(t.index)
 	switch {
 	case c.rule == shareNone:
 	case c.rule == shareWindow:

@@ -13,7 +13,7 @@ import "hotblock/x86/decode"
 func (t *translator) findLoops() {
 	t.loopLo, t.loopHi = maxRegion, -1
 	for i := range t.n {
-		t.insts[i].target, t.insts[i].meet = -1, false
+		t.insts[i].target, t.insts[i].meet, t.insts[i].ahead = -1, false, false
 	}
 	if t.e.cfg.Verify != VerifyOff || !t.e.use.region.loops() {
 		return // a rehearsal goes straight on
@@ -21,14 +21,14 @@ func (t *translator) findLoops() {
 	for i := range t.n {
 		if j := t.indexOf(i); j >= 0 && j <= i {
 			t.insts[i].target = int16(j)
-			t.insts[j].meet = true
+			t.insts[j].meet, t.insts[j].latch = true, int16(i)
 			t.loopLo, t.loopHi = min(t.loopLo, j), max(t.loopHi, i)
 		}
 	}
 	for i := max(t.loopLo, 0); i < t.loopHi; i++ {
 		if j := t.indexOf(i); j > i && j <= t.loopHi && t.insts[i].jcc {
 			t.insts[i].target = int16(j)
-			t.insts[j].meet = true
+			t.insts[j].meet, t.insts[j].ahead = true, true
 		}
 	}
 }
@@ -63,15 +63,15 @@ func (t *translator) firstLoop() (n int) {
 	return n
 }
 
-// oneLoop reports whether there is one loop, of which all instructions are run in each turn.
-func (t *translator) oneLoop() bool {
-	n := 0
-	for i := range t.n {
-		if t.insts[i].target >= 0 {
-			n++
+// straight reports whether all instructions from j to i, which jumps back to j, are run in each turn of
+// that loop.
+func (t *translator) straight(j, i int) bool {
+	for k := t.loopLo; k <= t.loopHi; k++ {
+		if to := int(t.insts[k].target); k != i && to >= j && to <= i {
+			return false
 		}
 	}
-	return n == 1
+	return true
 }
 
 // inLoop reports whether instruction i is in a loop of the region.

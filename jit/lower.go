@@ -447,6 +447,7 @@ func (t *translator) branch(g *ginst) bool {
 		target := next + uint32(x.Imm)
 		t.backward(target, live)
 		if g.target >= 0 {
+			t.deltaAgain(g.target)
 			t.jumpInside(t.jmp(), g.target)
 			return true
 		}
@@ -520,6 +521,7 @@ func (t *translator) jccInst(g *ginst, target uint32) {
 	over := t.jcc(cc ^ 1)
 	if g.target >= 0 {
 		t.poll(target, t.insts[g.target].live != 0)
+		t.deltaAgain(g.target)
 		t.jumpInside(t.jmp(), g.target)
 	} else {
 		t.poll(target, true)

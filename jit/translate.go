@@ -168,6 +168,9 @@ type ginst struct {
 	host   int32  // of its code
 	sp     int8   // see instMap
 	rep    stringUse
+	latch  int16 // the last instruction that jumps back to this one
+	ahead  bool  // one before it jumps to it
+	delta  int16 // what s2 holds here, where it is a loop's beginning: as coalescer.inS2
 
 	// What study finds.
 	jcc   bool   // a conditional jump by the flags
@@ -436,15 +439,16 @@ func (t *translator) emit() bool {
 		t.cur, t.index = g, i
 		t.nearRoom(g)
 		t.readySP(g)
-		if i == t.loopLo {
+		if g.meet { // what is tested in front of a loop
 			t.hoisted()
+			t.deltaAhead(g)
 		}
 		g.host, g.sp, g.rep = int32(t.pos()), int8(t.sp), 0
-		if i != t.loopLo {
+		if !g.meet {
 			t.hoisted()
 		}
 		if g.meet {
-			t.co.inS2 = -1
+			t.co.inS2 = g.delta
 			t.held = nothingHeld
 		}
 		t.markTo(&t.began)

@@ -321,61 +321,82 @@ func TestLoopOverTheEndOfAPart(t *testing.T) {
 			b := append([]byte{0xff, 0xc9, 0x74, 21, 0x48, 0x81, 0xc6}, le32(step)...)
 			return append(b, 0xf7, 0xc1, 0xff, 0xff, 3, 0, 0x75, 0xed, 0x48, 0x83, 0x06, 1, 0xeb, 0xe7, 0xcc)
 		},
+		func(step int32) []byte { // mov edx, 50; (add qword [rsi], 1; add rsi, step; dec edx; jnz); dec ecx; jnz
+			b := append([]byte{0xba, 50, 0, 0, 0, 0x48, 0x83, 0x06, 1, 0x48, 0x81, 0xc6}, le32(step)...)
+			return append(b, 0xff, 0xca, 0x75, 0xf1, 0xff, 0xc9, 0x75, 0xe8, 0xcc)
+		},
+		func(step int32) []byte { // mov edx, 50; (mov rax, [rdi]; add [rsi], rax; jc over; inc rbx; add rsi, step; dec edx; jnz); dec ecx; jnz
+			b := append([]byte{0xba, 50, 0, 0, 0, 0x48, 0x8b, 0x07, 0x48, 0x01, 0x06, 0x72, 3, 0x48, 0xff, 0xc3, 0x48, 0x81, 0xc6}, le32(step)...)
+			return append(b, 0xff, 0xca, 0x75, 0xea, 0xff, 0xc9, 0x75, 0xe1, 0xcc)
+		},
 	}
-	guests := []*guest{newGuest(t, nil), newGuest(t, configOf(t, "threshold=1,memory=window-now")), newGuest(t, configOf(t, "threshold=4,region=eager,memory=window-now"))}
-	for _, g := range guests {
-		for i, c := range centres {
-			for n := range uint64(2 * pages) {
-				if i == 5 && n >= pages {
-					continue // nothing there
+	// One machine of a process has a window.
+	for _, settings := range []string{"threshold=1", "threshold=4", "threshold=4,region=eager"} {
+		t.Run(settings, func(t *testing.T) {
+			guests := []*guest{newGuest(t, nil), newGuest(t, configOf(t, settings+",memory=window-now"))}
+			for _, g := range guests {
+				for i, c := range centres {
+					for n := range uint64(2 * pages) {
+						if i == 5 && n >= pages {
+							continue // nothing there
+						}
+						if va := c + (n-pages)*pageSize; va < 1<<47 {
+							g.mapPage(va, table+(uint64(i)*2*pages+n)*pageSize|7)
+						}
+					}
 				}
-				if va := c + (n-pages)*pageSize; va < 1<<47 {
-					g.mapPage(va, table+(uint64(i)*2*pages+n)*pageSize|7)
+				for _, va := range []uint64{progCode, 0x550000400000} {
+					g.mapPage(va, guestCode|7)
 				}
 			}
-		}
-		for _, va := range []uint64{progCode, 0x550000400000} {
-			g.mapPage(va, guestCode|7)
-		}
-	}
-	r := rand.New(rand.NewPCG(5, 8))
-	steps := []int32{8, -8, 1, -1, 64, -64, 1000, -1000, pageSize, -pageSize, 3 * pageSize, -3 * pageSize, 1 << 20, -1 << 20, 1 << 21}
-	ends := map[int]int{}
-	for n := range 600 {
-		code := loops[n%len(loops)](steps[r.IntN(len(steps))])
-		start := centres[r.IntN(len(centres))] + r.Uint64N(2*pages*pageSize) - pages*pageSize
-		count := 1 + r.Uint64N(20000)
-		if n%len(loops) == 4 {
-			count = 420000 // farther than a guard is long
-		}
-		data := make([]byte, len(centres)*2*pages*pageSize)
-		for i := range data {
-			data[i] = byte(r.Uint32())
-		}
-		var first string
-		var after []byte
-		for i, g := range guests {
-			copy(g.ram.Bytes[guestData:], data)
-			copy(g.ram.Bytes[guestCode:], code)
-			g.cpu.DropCode()
-			s := g.base
-			guestMode{cpl: 3}.segments(&s, 0, 0)
-			s.RIP, s.R[x86.RSI], s.R[x86.RCX] = []uint64{progCode, 0x550000400000}[n/len(loops)%2], start, count
-			tr := g.run(&s, 2)
-			tr.flags &^= arith // dead ones may be anything in a fault's frame
-			out := fmt.Sprintf("%v; RAX %#x RBX %#x RCX %#x RSI %#x", &tr, g.cpu.R[x86.RAX], g.cpu.R[x86.RBX], g.cpu.R[x86.RCX], g.cpu.R[x86.RSI])
-			if i == 0 {
-				first, after = out, bytes.Clone(g.ram.Bytes[guestData:][:len(data)])
-				ends[tr.vec]++
-			} else if out != first {
-				t.Fatalf("%d, % x, RSI %#x, RCX %d: %s:\n%s\ninterpreter:\n%s", n, code, start, count, g.name, out, first)
-			} else if !bytes.Equal(after, g.ram.Bytes[guestData:][:len(data)]) {
-				t.Fatalf("%d, % x, RSI %#x, RCX %d: %s: memory differs", n, code, start, count, g.name)
+			r := rand.New(rand.NewPCG(5, 8))
+			steps := []int32{8, -8, 1, -1, 64, -64, 1000, -1000, pageSize, -pageSize, 3 * pageSize, -3 * pageSize, 1 << 20, -1 << 20, 1 << 21}
+			ends := map[int]int{}
+			for n := range 800 {
+				code := loops[n%len(loops)](steps[r.IntN(len(steps))])
+				start := centres[r.IntN(len(centres))] + r.Uint64N(2*pages*pageSize) - pages*pageSize
+				count := 1 + r.Uint64N(20000)
+				switch n % len(loops) {
+				case 4:
+					count = 420000 // farther than a guard is long
+				case 5, 6:
+					count = count/50 + 1
+				}
+				at := r.Uint64N(pageSize - 64) // a place where code has kept off the window stays without it
+				other := centres[r.IntN(len(centres))] - pageSize + r.Uint64N(pageSize-8)
+				data := make([]byte, len(centres)*2*pages*pageSize)
+				for i := range data {
+					data[i] = byte(r.Uint32())
+				}
+				var first string
+				var after []byte
+				for i, g := range guests {
+					copy(g.ram.Bytes[guestCode+at:], code)
+					g.cpu.DropCode()
+					var tr trap
+					for range 2 { // what has run is known the second time, and the window is there
+						copy(g.ram.Bytes[guestData:], data)
+						s := g.base
+						guestMode{cpl: 3}.segments(&s, 0, 0)
+						s.RIP, s.R[x86.RSI], s.R[x86.RDI], s.R[x86.RCX] = []uint64{progCode, 0x550000400000}[n/len(loops)%2]+at, start, other, count
+						tr = g.run(&s, 2)
+					}
+					tr.flags &^= arith // dead ones may be anything in a fault's frame
+					out := fmt.Sprintf("%v; RAX %#x RBX %#x RCX %#x RSI %#x", &tr, g.cpu.R[x86.RAX], g.cpu.R[x86.RBX], g.cpu.R[x86.RCX], g.cpu.R[x86.RSI])
+					if i == 0 {
+						first, after = out, bytes.Clone(g.ram.Bytes[guestData:][:len(data)])
+						ends[tr.vec]++
+					} else if out != first {
+						t.Fatalf("%d, % x, RSI %#x, RCX %d: %s:\n%s\ninterpreter:\n%s", n, code, start, count, g.name, out, first)
+					} else if !bytes.Equal(after, g.ram.Bytes[guestData:][:len(data)]) {
+						t.Fatalf("%d, % x, RSI %#x, RCX %d: %s: memory differs", n, code, start, count, g.name)
+					}
+				}
 			}
-		}
-	}
-	if ends[x86.ExcBP] < 50 || ends[x86.ExcPF] < 50 || ends[x86.ExcGP] < 5 || guests[1].eng.Stats().Promoted == 0 {
-		t.Errorf("ends %v", ends)
+			if ends[x86.ExcBP] < 50 || ends[x86.ExcPF] < 50 || ends[x86.ExcGP] < 5 || guests[1].eng.Stats().Promoted == 0 {
+				t.Errorf("ends %v", ends)
+			}
+		})
 	}
 }
 

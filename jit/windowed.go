@@ -26,7 +26,7 @@ package jit
 // function tests RSP once. Such accesses are a group, by the same origins as in
 // coalesce.go, without a limit to their span. An index that is less than 2^32 does not
 // matter either: because it was written as a register of 32 bits, or after a test. What a loop does
-// not change is tested before it, and so is what it changes by a constant: an access that has not
+// not change is tested before it, and so is what an inner one changes by a constant: an access that has not
 // faulted was in the part, so that the one in the next turn is in it or in a guard, where it
 // faults. Absolute addresses are not tested at all,
 // and neither are those relative to RIP: a region is only entered where it lies in the
@@ -252,33 +252,53 @@ func (t *translator) testEarly(q *accessGroup, disp int64) {
 }
 
 // hoist finds the groups that can be tested in front of the region's loops: those of
-// which a register there has the origin, and keeps it, or has it changed by a constant
-// in each turn of the only loop, where all of the loop is run in each turn.
+// which a register there has the origin, and keeps it.
 func (t *translator) hoist() {
 	c := &t.co
 	if t.loopHi < 0 {
 		return
 	}
-	one := t.oneLoop()
 	for i := c.open; i < len(c.groups); i++ {
 		q := &c.groups[i]
 		if q.safe || q.n < 0 || q.inst > t.loopHi {
 			continue
 		}
 		for r := range uint8(16) {
-			v := c.before[r]
-			if c.looped>>r&1 != 0 {
-				if v = c.head[r]; !one || !isStep(c.back[r].disp) || c.back[r].origin != v.origin {
-					continue
-				}
-			}
-			if v.origin == q.origin && q.lo-v.disp >= -maxReach/2 && q.hi-v.disp < maxReach/2 {
+			if c.looped>>r&1 == 0 && q.hoistTo(t.loopLo, r, c.before[r]) {
 				c.early = true
-				q.hoisted, q.testAt, q.reg = true, t.loopLo, r
 				break
 			}
 		}
 	}
+}
+
+// hoistSteps finds the groups that can be tested in front of a loop from instruction j to this one, of
+// which all is run in each turn: those of which a register has the origin there, and has it again
+// at the end, but for a constant.
+func (t *translator) hoistSteps(j int) {
+	c := &t.co
+	for i := c.closed; i < len(c.groups); i++ {
+		q := &c.groups[i]
+		if q.safe || q.n < 0 || q.hoisted {
+			continue
+		}
+		for r := range uint8(16) {
+			v, back := c.head[r], c.regs[r]
+			if back.origin == v.origin && isStep(back.disp-v.disp) && q.hoistTo(j, r, v) {
+				c.early = true
+				break
+			}
+		}
+	}
+}
+
+// hoistTo has a group tested before an instruction, if it has the origin of the register r there, which is v.
+func (q *accessGroup) hoistTo(inst int, r uint8, v value) bool {
+	if v.origin != q.origin || q.lo-v.disp < -maxReach/2 || q.hi-v.disp >= maxReach/2 {
+		return false
+	}
+	q.hoisted, q.testAt, q.reg = true, inst, r
+	return true
 }
 
 // maxStep is by how much an address that a loop changes may do so in a turn.
@@ -305,6 +325,31 @@ func (t *translator) hoisted() {
 			t.store(gs(offGroup+8*int32(i)), s2)
 			c.inS2 = -1
 		}
+	}
+}
+
+// deltaAhead loads in front of a loop what its first access needs in s2, if that is the delta of one part.
+func (t *translator) deltaAhead(g *ginst) {
+	c := &t.co
+	g.delta = -1
+	if g.ahead || c.rule != shareWindow || c.next == len(c.plan) {
+		return
+	}
+	p := &c.plan[c.next]
+	if p.inst > g.latch || p.group < 0 || c.groups[p.group].part == anyPart {
+		return
+	}
+	part := c.groups[p.group].part
+	g.delta = deltaInS2(part)
+	if c.inS2 != g.delta {
+		t.load(s2, delta(part))
+	}
+}
+
+// deltaAgain brings that back for a jump to an instruction.
+func (t *translator) deltaAgain(to int16) {
+	if d := t.insts[to].delta; d != -1 && int(to) <= t.index && t.co.inS2 != d {
+		t.load(s2, delta(windowPart(deltaInS2(0)-d)))
 	}
 }
 
