@@ -217,20 +217,20 @@ func (t *tlbSet) dropHostWrite(i uint64, host hostPtr) {
 	}
 }
 
-// writers says for each page of a block in which entry of the write TLBs it may be: most
-// pages that become code have been written through one linear address, if any. It is
-// writer's number of the entry, or 0 if it is in none, or manyWriters.
-type writers []uint32
+// writers says for each page of a block in which entries of the write TLBs it may be: most
+// pages that become code have been written through one linear address or two, if any. It is two of
+// writer's numbers, the second in the upper half, or 0 for none, or manyWriters.
+type writers []uint64
 
-const manyWriters = ^uint32(0)
+const manyWriters = ^uint64(0)
 
-// writer is the number of entry i of the write half of a TLB.
+// writer is the number for entry i of the write half of a TLB: the entry below a set of TLBs, in bits.
 func (c *CPU) writer(set *tlbSet, i uint64) uint32 {
-	n := uint32(0)
-	for set != &c.sh.tlbs[n] {
-		n++
+	n := uint32(1) << tlbBits
+	for k := 0; set != &c.sh.tlbs[k]; k++ {
+		n <<= 1
 	}
-	return n<<tlbBits + uint32(i) + 1
+	return n + uint32(i)
 }
 
 // writersOf returns those of a block.
@@ -250,9 +250,13 @@ func (c *CPU) writersOf(b *mmu.Block) writers {
 // TLB; it is the one at off of a block.
 func (c *CPU) noteWriter(set *tlbSet, va uint64, b *mmu.Block, off uint64) {
 	w, n := &c.writersOf(b)[off/mmu.PageSize], c.writer(set, va>>12&(tlbSize-1))
-	if *w == 0 {
-		*w = n
-	} else if *w != n {
+	switch first, second := uint32(*w), uint32(*w>>32); {
+	case *w == manyWriters:
+	case first == 0 || (first^n)&(tlbSize-1) == 0: // the same address in another TLB, as a rule
+		*w |= uint64(n)
+	case second == 0 || (second^n)&(tlbSize-1) == 0:
+		*w |= uint64(n) << 32
+	default:
 		*w = manyWriters
 	}
 }
@@ -260,15 +264,18 @@ func (c *CPU) noteWriter(set *tlbSet, va uint64, b *mmu.Block, off uint64) {
 // dropWriters removes a page of code from the write TLBs.
 func (c *CPU) dropWriters(p *codePage) {
 	w, host := &c.writersOf(p.key.blk)[p.key.off/mmu.PageSize], pageStart(p.bytes)
-	switch n := *w; n {
-	case 0:
-	case manyWriters:
-		for i := range c.sh.tlbs {
-			c.sh.tlbs[i].dropHostWrites(host)
+	many := *w == manyWriters
+	for i := range c.sh.tlbs {
+		switch set := &c.sh.tlbs[i]; {
+		case many:
+			set.dropHostWrites(host)
+		default:
+			for _, n := range [...]uint32{uint32(*w), uint32(*w >> 32)} {
+				if n>>tlbBits>>i&1 != 0 {
+					set.dropHostWrite(uint64(n&(tlbSize-1)), host)
+				}
+			}
 		}
-	default:
-		n--
-		c.sh.tlbs[n>>tlbBits].dropHostWrite(uint64(n&(tlbSize-1)), host)
 	}
 	*w = 0
 }
