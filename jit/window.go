@@ -354,14 +354,19 @@ func (e *Engine) windowTick() {
 	}
 	w.owner = e.tables()
 	w.promoted++
-	w.faults, w.checked, w.bad, w.mixed = 0, 0, 0, 0
-	w.patience = firstPatience
-	clear(w.strays[:])
+	w.faults, w.checked, w.bad = 0, 0, 0
+	w.anotherProgram()
 	e.openWindow()
 	// Code of this space is to be found anew.
 	e.flushJump(int(interp.TLBUser), true)
 	e.newMap(0)
 	e.checkPlaces()
+}
+
+// anotherProgram forgets what is known of the accesses of the owner.
+func (w *guestWindow) anotherProgram() {
+	w.mixed, w.patience = 0, firstPatience
+	clear(w.strays[:])
 }
 
 // emptyWindow unmaps everything and closes the window.
@@ -430,7 +435,11 @@ func (e *Engine) checkWindow() {
 		}
 		return
 	}
+	n := w.pages.n
 	e.compareWindow()
+	if w.pages.n < n/8 {
+		w.anotherProgram() // its tables are where those of one that has ended were
+	}
 	w.serial++
 	if w.owner != 0 && !w.open {
 		e.openWindow()
