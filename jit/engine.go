@@ -291,7 +291,7 @@ func (a *codeArea) put(m *host.Arena, b []byte) int32 {
 func (e *Engine) place(r *region) {
 	n := len(e.t.b)
 	r.end = e.hot.put(e.arena, e.t.b[:e.t.coldAt])
-	e.hot.used = (e.hot.used + 15) &^ 15
+	e.hot.used = (e.hot.used + regionAlign - 1) &^ (regionAlign - 1)
 	r.coldEnd = e.cold.put(e.arena, e.t.b[e.t.coldAt:])
 	if e.cfg.Dump != nil {
 		fmt.Fprint(e.cfg.Dump, e.listing(r, e.t.va))

@@ -77,6 +77,48 @@ func (t *translator) straight(j, i int) bool {
 // inLoop reports whether instruction i is in a loop of the region.
 func (t *translator) inLoop(i int) bool { return i >= t.loopLo && i <= t.loopHi }
 
+const (
+	hostLine    = 64  // of the host's caches; also what it decodes instructions by
+	regionAlign = 16  // of the regions' code
+	maxFitted   = 128 // bytes of a loop for which it matters in how many lines it is
+)
+
+// fitLoops returns by how much the region should begin later, for its short loops to be in as few lines of the
+// host's cache as may be: a turn of one that lies in one more line may take half as long again. The code for the
+// region's instructions ends at end.
+func (t *translator) fitLoops(end int) (shift int32) {
+	if t.loopHi < 0 {
+		return 0
+	}
+	fewest := t.loopLines(0, end)
+	for s := int32(regionAlign); s < hostLine; s += regionAlign {
+		if n := t.loopLines(s, end); n < fewest {
+			fewest, shift = n, s
+		}
+	}
+	return shift
+}
+
+// loopLines is in how many lines short loops are if the region begins shift bytes later.
+func (t *translator) loopLines(shift int32, end int) (lines int32) {
+	for i := t.loopLo; i <= t.loopHi; i++ {
+		j := int(t.insts[i].target)
+		if j < 0 || j > i {
+			continue
+		}
+		from, to := t.insts[j].host, int32(end)
+		if i+1 < t.n {
+			to = t.insts[i+1].host
+		}
+		if to-from <= maxFitted {
+			from += t.r.host + shift
+			to += t.r.host + shift
+			lines += (to-1)/hostLine - from/hostLine + 1
+		}
+	}
+	return lines
+}
+
 // jumpInside makes the displacement at at lead to instruction j.
 func (t *translator) jumpInside(at int, j int16) {
 	if g := &t.insts[j]; int(j) <= t.index {

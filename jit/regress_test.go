@@ -270,3 +270,55 @@ func TestLoopOverPagesThatCollide(t *testing.T) {
 		}
 	}
 }
+
+// TestShortLoopsInOneLine has loops of different lengths behind different beginnings, each of which has to
+// lie in as few lines of the host's cache as its length allows for. One of four additions that lay in
+// two took half as long again.
+func TestShortLoopsInOneLine(t *testing.T) {
+	g := newGuest(t, configOf(t, "threshold=4,memory=tlb"))
+	g.mapPage(progCode, guestCode|7)
+	short := 0
+	for n := range 200 {
+		var code []byte
+		for range n % 7 {
+			code = append(code, 0x48, 0x01, 0xd8) // add rax, rbx
+		}
+		loop := len(code)
+		for range 1 + n%11 {
+			code = append(code, 0x48, 0x11, 0xda) // adc rdx, rbx
+		}
+		code = append(code, 0xff, 0xc9)                         // dec ecx
+		code = append(code, 0x75, byte(loop-len(code)-2), 0xcc) // jnz the loop
+		copy(g.ram.Bytes[guestCode:], code)
+		g.cpu.DropCode()
+		s := g.base
+		guestMode{cpl: 3}.segments(&s, 0, 0)
+		s.RIP, s.R[x86.RCX] = progCode, 100
+		before := len(g.eng.regions)
+		if tr := g.run(&s, 2); tr.vec != x86.ExcBP {
+			t.Fatalf("%d: it ended with %v", n, &tr)
+		}
+		if g.cpu.R[x86.RCX] != 0 {
+			t.Fatalf("%d: RCX %#x", n, g.cpu.R[x86.RCX])
+		}
+		for _, r := range g.eng.regions[min(before, len(g.eng.regions)):] {
+			last := r.insts[len(r.insts)-1]
+			for _, m := range r.insts {
+				if int(r.off)+int(m.off) != loop || int(r.off)+int(last.off) != len(code)-3 {
+					continue
+				}
+				from, to := r.host+m.host, r.host+last.host+26 // the jump back, with the look at what is pending
+				if to-from > hostLine-regionAlign {
+					continue
+				}
+				short++
+				if from/hostLine != (to-1)/hostLine {
+					t.Errorf("%d: a loop of %d bytes from %#x to %#x", n, to-from, from, to)
+				}
+			}
+		}
+	}
+	if short < 50 {
+		t.Errorf("%d short loops", short)
+	}
+}

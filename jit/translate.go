@@ -223,6 +223,7 @@ type translator struct {
 	near           []nearExit // that have no way out yet: see exits.go
 	noNear         bool       // there must be none
 	tooFar         bool       // one is out of reach
+	later          int32      // see fitLoops; negative where it has been done
 	cut            int        // how many instructions the region has if it ends where it was to end
 }
 
@@ -230,7 +231,7 @@ type translator struct {
 func (e *Engine) begin(b interp.Block) *translator {
 	t := &e.t
 	t.backTo(coldMark{})
-	t.stored, t.noNear, t.tooFar = 0, false, false
+	t.stored, t.noNear, t.tooFar, t.later = 0, false, false, 0
 	t.e, t.v, t.va, t.sp = e, b.Variant, b.VA, 0
 	t.wide = b.Variant&interp.Variant64 != 0
 	r := e.newRegion()
@@ -263,6 +264,14 @@ func (e *Engine) translateDirect(b interp.Block, whole *region) *region {
 		t.planAccesses(whole != nil)
 		if t.emit() {
 			return t.r
+		}
+		if t.later > 0 {
+			t.r.host += t.later
+			e.hot.used += int(t.later)
+			t.later = -1
+			t.backTo(coldMark{})
+			t.stored = 0
+			continue
 		}
 		if t.tooFar {
 			t.tooFar, t.noNear = false, true
@@ -472,12 +481,12 @@ func (t *translator) emit() bool {
 		}
 	}
 	t.finish()
-	return !t.tooFar
+	return !t.tooFar && t.later <= 0
 }
 
 // finish writes what follows a region's instructions, and makes the region's map.
 func (t *translator) finish() {
-	r := t.r
+	r, end := t.r, t.pos()
 	if !t.ends {
 		if t.next < pageSize && t.n != t.cut {
 			t.callout(t.goff + t.next)
@@ -490,6 +499,11 @@ func (t *translator) finish() {
 	t.island()
 	if t.tooFar {
 		return
+	}
+	if t.later == 0 {
+		if t.later = t.fitLoops(end); t.later > 0 {
+			return
+		}
 	}
 	t.noNear = true
 	for _, f := range t.fixups {
