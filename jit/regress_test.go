@@ -322,3 +322,44 @@ func TestShortLoopsInOneLine(t *testing.T) {
 		t.Errorf("%d short loops", short)
 	}
 }
+
+// TestSavedFlagsOverSTAC has STAC and CLAC in front of an instruction that replaces the flags, and faults. With
+// flags=save they are in the fault's frame as they were before it; they were what STAC and CLAC left of them.
+func TestSavedFlagsOverSTAC(t *testing.T) {
+	code := []byte{
+		0x83, 0xc8, 0xff, // or eax, -1
+		0x0f, 0x01, 0xcb, // stac
+		0x0f, 0x01, 0xca, // clac
+		0x48, 0x03, 0x0b, // add rcx, [rbx]
+		0xcc,
+	}
+	run := func(settings string) (flags uint64) {
+		var cfg *Config
+		if settings != "" {
+			cfg = configOf(t, settings)
+		}
+		g := newGuest(t, cfg)
+		g.mapPage(progCode, guestCode|3)
+		g.mapPage(progWindow, guestData|3)
+		copy(g.ram.Bytes[guestCode:], code)
+		s := g.base
+		guestMode{cpl: 0}.segments(&s, 0, 0)
+		s.CR4 |= x86.CR4SMAP
+		for n := range 8 {
+			s.RIP, s.R[x86.RBX] = progCode, progWindow
+			want := x86.ExcBP
+			if n == 7 {
+				s.R[x86.RBX], want = 1<<63, x86.ExcGP
+			}
+			tr := g.run(&s, 2)
+			if tr.vec != want {
+				t.Fatalf("%s: it ended with %v", g.name, &tr)
+			}
+			flags = tr.flags
+		}
+		return flags & arith
+	}
+	if want, got := run(""), run("flags=save,threshold=2"); got != want {
+		t.Errorf("flags %#x, interpreter %#x", got, want)
+	}
+}

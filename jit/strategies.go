@@ -6,7 +6,6 @@ package jit
 import (
 	"hotblock/interp"
 	"hotblock/jit/host"
-	"hotblock/x86/decode"
 )
 
 func init() {
@@ -159,14 +158,14 @@ type deadFlags struct{}
 
 func (deadFlags) liveness(t *translator) { t.liveness() }
 
-// savedFlags keeps all status flags everywhere, but for POPF, IRET and the like, which
+// savedFlags keeps all status flags everywhere, but for POPF, and SYSCALL, SYSRET and IRET, which
 // replace them.
 type savedFlags struct{}
 
 func (savedFlags) liveness(t *translator) {
 	t.liveness()
 	for i := range t.n {
-		if g := &t.insts[i]; g.e.Class != decode.ClassSystem && g.x.Op != opPopf {
+		if g := &t.insts[i]; !endsRegion(&g.x) && g.x.Op != opPopf {
 			g.live = arith
 		}
 	}

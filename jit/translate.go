@@ -265,26 +265,20 @@ func (e *Engine) translateDirect(b interp.Block, whole *region) *region {
 		if t.emit() {
 			return t.r
 		}
-		if t.later > 0 {
+		switch {
+		case t.later > 0:
 			t.r.host += t.later
 			e.hot.used += int(t.later)
 			t.later = -1
-			t.backTo(coldMark{})
-			t.stored = 0
-			continue
-		}
-		if t.tooFar {
+		case t.tooFar:
 			t.tooFar, t.noNear = false, true
-			t.backTo(coldMark{})
-			t.stored = 0
-			continue
-		}
-		if t.give == 0 {
+		case t.give == 0:
 			return nil
+		default:
+			t.n, t.ends, t.next = t.give, false, t.insts[t.give].off
 		}
 		t.backTo(coldMark{})
 		t.stored = 0
-		t.n, t.ends, t.next = t.give, false, t.insts[t.give].off
 	}
 }
 
