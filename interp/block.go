@@ -134,7 +134,7 @@ func (t *opTable) get(off uint16) *Op {
 // put adds an Op at whose offset there is none.
 func (t *opTable) put(o *Op) {
 	if 2*t.n >= len(t.slots) {
-		t.resize(max(8, 2*len(t.slots)))
+		t.resize(max(16, 2*len(t.slots)))
 	}
 	*t.slot(o.off) = opSlot{o, o.off}
 	t.n++
@@ -276,7 +276,7 @@ var maxLiveOps = 8 << 20 // about 1 GiB
 
 // boundCode forgets all decoded code where it has become too much.
 func (c *CPU) boundCode() {
-	if c.liveOps > maxLiveOps {
+	if c.liveOps > maxLiveOps || c.chunkedOps > 2*maxLiveOps {
 		c.dropAllCode()
 	}
 }
@@ -335,7 +335,7 @@ func (c *CPU) dropAllCode() {
 		}
 		clear(c.code[m])
 	}
-	c.liveOps = 0
+	c.liveOps, c.chunkedOps = 0, 0
 	c.flushCodeTLBs() // they point at the maps of used bytes
 	for i := range c.its {
 		c.its[i].init()
@@ -422,129 +422,159 @@ func opChain(c *CPU, o *Op) *Op { return o.tgt }
 // set.
 func (c *CPU) decodeBlock(p *codePage, off uint64) *Op {
 	c.markCode(p)
-	ops := append(c.scratch[:0], Op{fn: opHead, off: uint16(off)})
+	changing := p.drops > 0 || p.past != nil
+	ops := c.freshOps(changing)
+	start := off
 	blk := codeBlock{start: uint16(off)}
 	same := true
-	for n := 0; ; n++ {
-		if off >= mmu.PageSize || n == maxBlock {
-			ops = append(ops, Op{fn: opPageEnd, off: uint16(off)})
+	n := 0 // instructions
+	for last := false; ; n++ {
+		o := &ops[n+1]
+		o.off = uint16(off)
+		if last || off >= mmu.PageSize || n == maxBlock {
+			// Whatever follows is found by lookup, if it is reached at all.
+			o.fn = opPageEnd
 			break
 		}
-		if n > 0 {
+		if n > 0 && p.used.has(uint32(off)) {
 			if h := p.head(off); h != nil {
-				ops = append(ops, Op{fn: opChain, off: uint16(off), tgt: h})
+				o.fn, o.tgt = opChain, h
 				break
 			}
 		}
 		if p.past != nil {
 			same = c.compareWithPast(p, off, &c.insts[n]) && same
 		}
-		o, ends := c.decodeOp(p, off, &c.insts[n], &blk)
-		ops = append(ops, o)
+		last = c.decodeOp(p, off, &c.insts[n], &blk, o)
 		off += uint64(o.len)
-		if ends {
-			// Whatever follows is found by lookup, if it is reached at all.
-			ops = append(ops, Op{fn: opPageEnd, off: uint16(off)})
-			break
-		}
 	}
+	ops = ops[:n+2]
 	fuse(ops)
+	ops[0].off = uint16(start)
 	c.Log.inAsm(c, p, ops)
-	keepInsts(ops)
-	c.scratch = ops
-	count := 0
-	for i := range ops {
-		if ops[i].len != 0 {
-			count++
-		}
-	}
-	var kept []Op
-	head := p.pastHead(blk.start)
-	if head == nil {
-		kept = make([]Op, len(ops))
-		copy(kept, ops)
-		head, kept = &kept[0], kept[1:]
-		c.liveOps++
-	} else {
-		kept = make([]Op, len(ops)-1)
-		copy(kept, ops[1:])
-		entered := head.imm
-		if !same {
-			entered = 0
-		}
-		*head = Op{fn: opHead, off: ops[0].off, imm: entered, dst: head.dst}
-	}
+	c.keepInsts(ops)
+	head, kept := c.keepOps(p, ops, changing, same)
 	for i := range len(kept) - 1 {
 		kept[i].next = &kept[i+1]
 	}
-	head.next = &kept[0]
-	head.n = uint16(count)
+	head.fn, head.next, head.n = opHead, &kept[0], uint16(n)
 	if c.Log.has(LogExec) {
 		head.fn = opHeadTrace
 	}
 	blk.op = head
 	p.keep(blk)
-	c.liveOps += len(kept)
 	p.heads.put(head)
 	c.stats.Blocks++
-	c.stats.Decoded += uint64(count)
+	c.stats.Decoded += uint64(n)
 	return head
+}
+
+// opChunk is how many Ops are allocated at once. A chunk stays as long as one of them is in use, so
+// code that is written over may hold on to more memory than liveOps says: pages of which code has been written
+// over have Ops allocated by the block, and all Ops out of chunks are counted (chunkedOps).
+const opChunk = 1024
+
+// freshOps is where a block is to be decoded: zeroes, and room for all that a block may have.
+func (c *CPU) freshOps(changing bool) []Op {
+	const room = maxBlock + 2
+	if changing {
+		if c.scratch == nil {
+			c.scratch = make([]Op, room)
+		}
+		return c.scratch
+	}
+	if len(c.opPool) < room {
+		c.opPool = make([]Op, opChunk)
+	}
+	return c.opPool[:room]
+}
+
+// keepOps gives a block that was decoded a place of its own, its head first. same says that it is what it
+// was when it was decoded last.
+func (c *CPU) keepOps(p *codePage, ops []Op, changing, same bool) (head *Op, kept []Op) {
+	n := len(ops)
+	if !changing {
+		kept, c.opPool = c.opPool[:n:n], c.opPool[n:]
+		c.chunkedOps += n
+		c.liveOps += n
+		return &kept[0], kept[1:]
+	}
+	defer clear(ops)
+	if head = p.pastHead(ops[0].off); head == nil {
+		kept = make([]Op, n)
+		copy(kept, ops)
+		c.liveOps += n
+		return &kept[0], kept[1:]
+	}
+	kept = make([]Op, n-1)
+	copy(kept, ops[1:])
+	c.liveOps += n - 1
+	entered := head.imm
+	if !same {
+		entered = 0
+	}
+	*head = Op{off: ops[0].off, imm: entered, dst: head.dst}
+	return head, kept
 }
 
 // keepInsts gives the instructions of a block that general handlers execute a
 // place of their own; they were decoded into storage that is used again. What
 // has a specialised handler needs no more than its Op, and that is most.
-func keepInsts(blk []Op) {
-	n := 0
-	for i := range blk {
-		if o := &blk[i]; o.x != nil && !o.fast {
-			n++
-		}
-	}
-	kept := make([]decode.Inst, 0, n)
+func (c *CPU) keepInsts(blk []Op) {
 	for i := range blk {
 		switch o := &blk[i]; {
 		case o.x == nil:
 		case o.fast:
 			o.x = nil
 		default:
-			kept = append(kept, *o.x)
-			o.x = &kept[len(kept)-1]
+			if len(c.instPool) == 0 {
+				c.instPool = make([]decode.Inst, instChunk)
+			}
+			x := &c.instPool[0]
+			c.instPool = c.instPool[1:]
+			*x = *o.x
+			o.x = x
 		}
 	}
 }
 
-// decodeOp decodes one instruction of a block into x. ends says that the block cannot go on after
-// it.
-func (c *CPU) decodeOp(p *codePage, off uint64, x *decode.Inst, b *codeBlock) (o Op, ends bool) {
-	err := decode.Decode(p.bytes[off:], c.mode.decodeMode(), x)
-	if errors.Is(err, decode.ErrTruncated) {
-		// It goes on behind the page. Whether there is anything matters only when
-		// execution gets so far.
-		b.end = mmu.PageSize
-		return Op{fn: opCross, off: uint16(off), len: uint8(mmu.PageSize - off)}, true
-	}
-	if err != nil {
+// instChunk is how many instructions are allocated at once.
+const instChunk = 16
+
+// decodeOp decodes one instruction of a block into x, and makes o, which must be zeroes, its Op. ends says that the
+// block cannot go on after it.
+func (c *CPU) decodeOp(p *codePage, off uint64, x *decode.Inst, b *codeBlock, o *Op) (ends bool) {
+	if err := decode.Decode(p.bytes[off:], c.mode.decodeMode(), x); err != nil {
+		if errors.Is(err, decode.ErrTruncated) {
+			// It goes on behind the page. Whether there is anything matters only when
+			// execution gets so far.
+			b.end = mmu.PageSize
+			*o = Op{fn: opCross, off: uint16(off), len: uint8(mmu.PageSize - off)}
+			return true
+		}
 		b.end = uint16(min(off+decode.MaxLen, mmu.PageSize)) // any of them, changed, may make it an instruction
-		return c.makeOp(x, err, uint16(off))
+		return c.makeOp(x, err, uint16(off), o)
 	}
 	b.end = uint16(off) + uint16(x.Len)
-	if p.Varies(off, x) {
+	if p.past != nil && p.Varies(off, x) {
 		holes := append(b.but(), immediateOf(off, x))
 		b.holes = &holes
-		return c.varying(p, off, x)
+		return c.varying(p, off, x, o)
 	}
-	return c.makeOp(x, nil, uint16(off))
+	return c.compile(x, uint16(off), o)
 }
 
-func (c *CPU) makeOp(x *decode.Inst, err error, off uint16) (o Op, ends bool) {
+// makeOp makes o, which must be zeroes, the Op of what was decoded, or of the error that came of it.
+func (c *CPU) makeOp(x *decode.Inst, err error, off uint16, o *Op) (ends bool) {
 	switch {
+	case err == nil:
+		return c.compile(x, off, o)
 	case errors.Is(err, decode.ErrTooLong):
-		return Op{fn: opTooLong, off: off, len: 1, x: x}, true
-	case err != nil:
-		return Op{fn: opUndefined, off: off, len: 1, x: x}, true
+		*o = Op{fn: opTooLong, off: off, len: 1, x: x}
+	default:
+		*o = Op{fn: opUndefined, off: off, len: 1, x: x}
 	}
-	return c.compile(x, off)
+	return true
 }
 
 func opTooLong(c *CPU, o *Op) *Op {
@@ -582,7 +612,7 @@ func opCross(c *CPU, o *Op) *Op {
 			// Fewer bytes than it needs: the rest is not there.
 			c.fetchFault(n)
 		}
-		cr.inner, _ = c.makeOp(x, err, o.off)
+		c.makeOp(x, err, o.off, &cr.inner)
 		cr.inner.n = noLink
 		cr.inner.next = &Op{fn: opPageEnd, off: o.off + uint16(cr.inner.len)}
 		if len(c.cross) >= maxCodePages {
@@ -673,8 +703,9 @@ func (c *CPU) single() *Op {
 	}
 	c.markCode(p)
 	b := codeBlock{start: uint16(off), single: true}
-	o, _ := c.decodeOp(p, off, new(decode.Inst), &b)
-	ops := &[3]Op{{off: uint16(off)}, o, {fn: opPageEnd, off: uint16(off) + uint16(o.len)}}
+	ops := &[3]Op{{off: uint16(off)}}
+	c.decodeOp(p, off, new(decode.Inst), &b, &ops[1])
+	ops[2].fn, ops[2].off = opPageEnd, uint16(off)+uint16(ops[1].len)
 	ops[0].next, ops[1].next = &ops[1], &ops[2]
 	b.op = &ops[0]
 	p.keep(b)
@@ -703,8 +734,9 @@ func (c *CPU) uncached() *Op {
 	if errors.Is(err, decode.ErrTruncated) {
 		c.fetchFault(n)
 	}
-	o, _ := c.makeOp(x, err, uint16(off))
+	o := new(Op)
+	c.makeOp(x, err, uint16(off), o)
 	o.next = &Op{fn: opResync, off: uint16(off) + uint16(o.len)}
 	c.stats.Instructions++
-	return &o
+	return o
 }

@@ -44,19 +44,19 @@ func end(name string, fn opFunc) { on(name, fn).ends = true }
 // ccNames are the condition codes by number; each may have a second name.
 var ccNames = [16]string{"o", "no", "b", "ae", "e", "ne", "be", "a", "s", "ns", "p", "np", "l", "ge", "le", "g"}
 
-// compile makes an Op of a decoded instruction. ends says that the basic block
+// compile makes o, which must be zeroes, the Op of a decoded instruction. ends says that the basic block
 // ends with it.
-func (c *CPU) compile(x *decode.Inst, off uint16) (o Op, ends bool) {
+func (c *CPU) compile(x *decode.Inst, off uint16, o *Op) (ends bool) {
 	h := &handlers[x.Op]
-	o = Op{fn: h.fn, cc: h.cc, x: x, off: off, len: x.Len, size: x.OpSize,
-		base: x.Base, idx: x.Index, scl: x.Scale, disp: uint64(x.Disp), imm: x.Imm, seg: x.Seg, sreg: x86.RZero}
+	o.fn, o.cc, o.x, o.off, o.len, o.size = h.fn, h.cc, x, off, x.Len, x.OpSize
+	o.base, o.idx, o.scl, o.disp, o.imm, o.seg, o.sreg = x.Base, x.Index, x.Scale, uint64(x.Disp), x.Imm, x.Seg, x86.RZero
 	if h.vec != nil {
-		c.vecOperands(&o, x)
+		c.vecOperands(o, x)
 		o.fn = h.vec.pick(x)
 	}
 	if o.fn == nil || !c.enabled(x.Feature) || h.feat != "" && !c.Model.Has(h.feat) {
 		o.fn = opUndefined
-		return o, true
+		return true
 	}
 	if x.Vex && h.vec == nil && c.mode == mode16 {
 		o.fn = realVEX(o.fn)
@@ -81,11 +81,11 @@ func (c *CPU) compile(x *decode.Inst, off uint16) (o Op, ends bool) {
 	if x.Lock {
 		o.fn = lockedHandler(x, o.fn)
 	} else if h.vec == nil && c.mode == mode64 && x.AddrSize == 8 {
-		if f := fast(&o, x); f != nil {
+		if f := fast(o, x); f != nil {
 			o.fn, o.fast = f, true
 		}
 	}
-	return o, h.ends
+	return h.ends
 }
 
 // realVEX is a VEX-encoded instruction on general registers in 16-bit code, which

@@ -128,7 +128,10 @@ type CPU struct {
 	sipiVec    atomic.Uint32
 	wake       chan struct{}
 	invList    invalidations
-	scratch    []Op
+	scratch    []Op // a block that is being decoded: see freshOps
+	opPool     []Op // for the next ones
+	instPool   []decode.Inst
+	chunkedOps int                   // out of opPool, since the last dropAllCode
 	insts      [maxBlock]decode.Inst // of the block being decoded
 	ssOp       Op                    // see stackOp
 	exitCode   Exit

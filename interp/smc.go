@@ -62,6 +62,9 @@ func (u *usedMap) clear(lo, hi uint32) {
 	}
 }
 
+// has reports whether the bit of one byte is set.
+func (u *usedMap) has(at uint32) bool { return u[at>>6&63]>>(at&63)&1 != 0 }
+
 // any reports whether one of them is set.
 func (u *usedMap) any(lo, hi uint32) bool {
 	for hi = min(hi, mmu.PageSize); lo < hi; {
@@ -290,13 +293,14 @@ type varyingInst struct {
 	op    Op
 }
 
-// varying makes an Op of the instruction at off that looks at its bytes each time.
-func (c *CPU) varying(p *codePage, off uint64, x *decode.Inst) (o Op, ends bool) {
+// varying makes o an Op of the instruction at off that looks at its bytes each time.
+func (c *CPU) varying(p *codePage, off uint64, x *decode.Inst, o *Op) (ends bool) {
 	v := &varyingInst{code: p.bytes[off : off+uint64(x.Len)], x: *x}
 	copy(v.bytes[:], v.code)
-	v.op, ends = c.makeOp(&v.x, nil, uint16(off))
+	ends = c.compile(&v.x, uint16(off), &v.op)
 	v.op.n = noLink
-	return Op{fn: v.run, off: uint16(off), len: x.Len, x: &v.x, n: noLink}, ends
+	*o = Op{fn: v.run, off: uint16(off), len: x.Len, x: &v.x, n: noLink}
+	return ends
 }
 
 func (v *varyingInst) run(c *CPU, o *Op) *Op {
@@ -308,7 +312,8 @@ func (v *varyingInst) run(c *CPU, o *Op) *Op {
 		// hear of it; until then the instruction may be the old one.
 		if decode.Decode(buf[:n], c.mode.decodeMode(), &x) == nil && int(x.Len) == n {
 			v.x, v.bytes = x, buf
-			v.op, _ = c.makeOp(&v.x, nil, o.off)
+			v.op = Op{}
+			c.compile(&v.x, o.off, &v.op)
 			v.op.n = noLink
 		}
 	}

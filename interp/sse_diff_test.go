@@ -121,7 +121,8 @@ func TestFeatures(t *testing.T) {
 			for f := range strings.SplitSeq(decode.FeatureNames()[x.Feature], "+") {
 				want = want && has[f]
 			}
-			o, _ := d.c.compile(&x, 0)
+			var o Op
+			d.c.compile(&x, 0, &o)
 			if got := reflect.ValueOf(o.fn).Pointer() != reflect.ValueOf(opUndefined).Pointer(); got != want {
 				t.Errorf("%s: %v [% x] exists: %v, want %v", m.model, e.Op, code, got, want)
 			}

@@ -240,6 +240,30 @@ func TestInvalidationFromOutside(t *testing.T) {
 	}
 }
 
+// TestBoundChunks decodes code that is written over at once, page after page: few Ops are kept, but they may hold on
+// to many more.
+func TestBoundChunks(t *testing.T) {
+	defer func(n int) { maxLiveOps = n }(maxLiveOps)
+	maxLiveOps = 100
+	s := newSmall(t, "max")
+	s.protect(0)
+	most := 0
+	for page := range uint64(100) {
+		at := (page + 2) << 12
+		s.ram[at], s.ram[at+1] = 0x40, 0xf4 // inc ax; hlt
+		s.RIP = at
+		s.lookup()
+		most = max(most, s.chunkedOps)
+		s.invalidate(s.Mem.Find(at).Blk, at, 1)
+	}
+	if s.liveOps != 0 {
+		t.Errorf("%d Ops are kept", s.liveOps)
+	}
+	if most < maxLiveOps || most > 2*maxLiveOps+maxBlock+2 {
+		t.Errorf("%d Ops came out of chunks before all was forgotten", most)
+	}
+}
+
 // TestBoundCode checks that decoded code stays within its bound, and that what
 // is forgotten is decoded again.
 func TestBoundCode(t *testing.T) {

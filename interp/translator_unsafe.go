@@ -11,6 +11,7 @@ package interp
 // does not have to cover what it does not find worth it.
 
 import (
+	"encoding/binary"
 	"math"
 	"math/bits"
 	"sync/atomic"
@@ -423,6 +424,22 @@ func (c *CPU) Present(va uint64, write bool) bool {
 	look.SetAccessedDirty = false
 	_, _, ok := c.Mem.Walk(&look, va, acc)
 	return canonical(va) && ok
+}
+
+// Peek reads 8 bytes of memory as CPL 3 would, if they are in one page of RAM. It changes nothing.
+func (c *CPU) Peek(va uint64) (v uint64, ok bool) {
+	look := c.paging
+	look.SetAccessedDirty = false
+	t, _, ok := c.Mem.Walk(&look, va, mmu.User)
+	if !ok || !canonical(va) || va&pageMask > mmu.PageSize-8 {
+		return 0, false
+	}
+	pa := t.PA & c.physMask
+	r := c.Mem.Find(pa)
+	if r == nil || r.Kind != mmu.RAM {
+		return 0, false
+	}
+	return binary.LittleEndian.Uint64(r.Host(pa)[pa&pageMask:]), true
 }
 
 // Executes reports whether the CPU model has the features that an instruction

@@ -1,34 +1,11 @@
 package jit
 
 import (
-	"debug/elf"
 	"testing"
 
+	"hotblock/internal/hosttext"
 	"hotblock/interp"
 )
-
-// textSize is how much of a library's code is translated.
-const textSize = 1 << 20
-
-// hostText is the beginning of the code of a library in C that hosts have.
-func hostText(tb testing.TB) []byte {
-	for _, name := range []string{"/lib/x86_64-linux-gnu/libc.so.6", "/usr/lib64/libc.so.6", "/lib/ld-musl-x86_64.so.1"} {
-		f, err := elf.Open(name)
-		if err != nil {
-			continue
-		}
-		defer f.Close()
-		if s := f.Section(".text"); s != nil {
-			b, err := s.Data()
-			if err != nil {
-				tb.Fatal(err)
-			}
-			return b[:min(len(b), textSize)]
-		}
-	}
-	tb.Skip("the host has no C library to translate")
-	return nil
-}
 
 // textAt is where the code is; for code of 32 bits at the lower half of that, too.
 const textAt uint64 = 0x7f1234000000
@@ -93,7 +70,7 @@ func BenchmarkTranslateText(b *testing.B) {
 		{"window", "window-now", user | interp.VariantWindow},
 	} {
 		b.Run(w.name, func(b *testing.B) {
-			text := hostText(b)
+			text := hosttext.Load(b)
 			g := newTextGuest(b, memoryConfig(w.memory), text, guestMode{cpl: 3})
 			g.eng.use.region = mixedRegions{regions{maxRegion, acrossAll, true}, new(int)}
 			pass := func() { g.translateText(text, w.variant, func(interp.Block, *region) {}) }
