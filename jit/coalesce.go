@@ -91,6 +91,7 @@ type coalescer struct {
 	rule        sharing
 	regs        [numOrigins]value
 	sums        []knownSum
+	loads       []knownLoad // by rising origin
 	fresh       int32
 	closed      int               // groups before this one take no more: the TLB is another behind STAC
 	open        int               // but for these: they are from before the region's loops
@@ -117,6 +118,7 @@ const (
 func (t *translator) planAccesses(split bool) {
 	c := &t.co
 	c.plan, c.groups, c.sums, c.next, c.closed, c.open, c.inS2, c.small = c.plan[:0], c.groups[:0], c.sums[:0], 0, 0, 0, -1, 0
+	c.loads = c.loads[:0]
 	for i := range c.regs {
 		c.regs[i] = value{origin: int32(i)}
 	}
@@ -357,6 +359,9 @@ func (t *translator) step(g *ginst) {
 		}
 	}
 	c.stepSmall(g)
+	if c.rule == shareWindow {
+		t.noteLoad(g)
+	}
 	for in := written &^ keep & 0xffff; in != 0; in &= in - 1 {
 		c.regs[bits.TrailingZeros32(in)] = value{origin: c.fresh}
 		c.fresh++

@@ -140,24 +140,36 @@ func (t *translator) swapOut() {
 // A register without a host register is loaded into a scratch register around the
 // instruction that names it. While that holds it, the next one need not load it again.
 
-// scratchHeld says which guest registers, or ripBase, are in s0 and s1, or noGuest.
-type scratchHeld [2]uint8
+// scratchHeld says which guest registers, or ripBase, are in s0 and s1, or noGuest. Or s1 has the
+// sum of a guest register and a delta of the window: where on the host that points.
+type scratchHeld struct {
+	g     [2]uint8
+	host  uint8 // the register in the sum in s1, or noGuest
+	delta int16 // and the delta, as coalescer.inS2
+}
 
-var nothingHeld = scratchHeld{noGuest, noGuest}
+var nothingHeld = scratchHeld{g: [2]uint8{noGuest, noGuest}, host: noGuest}
 
 // hold notes that scratch register s holds guest register g, or noGuest.
 func (t *translator) hold(s int8, g uint8) {
 	switch s {
 	case s0:
-		t.held[0] = g
+		t.held.g[0] = g
 	case s1:
-		t.held[1] = g
+		t.held.g[1], t.held.host = g, noGuest
 	}
 }
 
 // holds reports whether scratch register s holds guest register g.
 func (t *translator) holds(s int8, g uint8) bool {
-	return s == s0 && t.held[0] == g || s == s1 && t.held[1] == g
+	return s == s0 && t.held.g[0] == g || s == s1 && t.held.g[1] == g
+}
+
+// wrote forgets what was made of the registers that an instruction has written.
+func (t *translator) wrote(set uint32) {
+	if h := t.held.host; h != noGuest && set>>h&1 != 0 {
+		t.held.host = noGuest
+	}
 }
 
 // keepsScratch reports whether the translation of an instruction keeps track of what the

@@ -311,8 +311,8 @@ func (t *translator) plain(g *ginst, m mem) bool {
 		g := uint8(bits.TrailingZeros32(out))
 		a.store(slot(g), p.reg[g])
 		for i, s := range [...]int8{s0, s1} {
-			if t.held[i] == g && s != p.reg[g] {
-				t.held[i] = noGuest
+			if t.held.g[i] == g && s != p.reg[g] {
+				t.held.g[i] = noGuest
 			}
 		}
 	}

@@ -473,6 +473,7 @@ func (t *translator) emit() bool {
 			r.endLive = g.live
 			break
 		}
+		t.wrote(g.e.GPRWritten)
 	}
 	t.finish()
 	return !t.tooFar && t.later <= 0

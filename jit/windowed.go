@@ -77,10 +77,11 @@ const (
 // windowGroup is what a group has beside for a window.
 type windowGroup struct {
 	part windowPart
-	at   int64  // the address that is tested, from the origin
-	safe bool   // it need not be tested
-	inst int    // where it would be
-	off  uint32 // the same as an offset in the page
+	like windowPart // of anyPart: the one that is tested first, or anyPart
+	at   int64      // the address that is tested, from the origin
+	safe bool       // it need not be tested
+	inst int        // where it would be
+	off  uint32     // the same as an offset in the page
 
 	hoisted bool  // it is tested in advance:
 	testAt  int   // before this instruction
@@ -137,7 +138,7 @@ func (t *translator) planWindowed(p *accessPlan) {
 	case rbaseOrigin:
 		q.part, q.safe = t.r.part, true
 	default:
-		q.part = t.guessPart(p, origin)
+		q.part, q.like = t.guessPart(p, origin)
 		if p.base && t.cur.live != 0 && c.dead.inst >= 0 {
 			t.testEarly(&q, p.disp)
 		}
@@ -353,60 +354,6 @@ func (t *translator) deltaAgain(to int16) {
 	}
 }
 
-// guessPart says for which part of the window an access is to be tested.
-func (t *translator) guessPart(p *accessPlan, origin int32) windowPart {
-	if seen := t.e.win.seen[codeKey{t.r.page, t.cur.off}] &^ wideIndex; seen != 0 {
-		switch seen {
-		case 1 << lowPart:
-			return lowPart
-		case 1 << highPart:
-			return highPart
-		case 1 << midPart:
-			return midPart
-		}
-		return anyPart
-	}
-	if v, ok := t.originValue(origin); ok {
-		if part, ok := t.e.win.partOf(v + uint64(p.disp)); ok {
-			return part
-		}
-	}
-	if r := &p.ref; t.inLoop(t.index) && r.base < 16 && r.index == noGuest {
-		// In a loop it is likely to be what it is now.
-		v := t.e.cpu.R[r.base] + uint64(r.disp)
-		if part, ok := t.e.win.partOf(v); ok && t.e.cpu.Present(v, false) {
-			return part
-		}
-	}
-	if t.r.part != highPart || t.e.win.mixed > manyMixed {
-		return anyPart
-	}
-	return t.r.part
-}
-
-// originValue is the value that an origin has now, if the region is entered.
-func (t *translator) originValue(origin int32) (v uint64, ok bool) {
-	cpu := t.e.cpu
-	switch {
-	case origin < rbaseOrigin:
-		return cpu.R[origin], true
-	case origin == rbaseOrigin:
-		return t.va - uint64(t.r.goff), true
-	case origin == fsOrigin || origin == gsOrigin:
-		return cpu.R[x86.RSeg+x86.FS+origin-fsOrigin], true
-	case origin == zeroOrigin:
-		return 0, true
-	}
-	for i := range t.co.sums {
-		if s := &t.co.sums[i]; s.origin == origin {
-			b, ok1 := t.originValue(s.base)
-			x, ok2 := t.originValue(s.index)
-			return b + x<<s.scale, ok1 && ok2
-		}
-	}
-	return 0, false
-}
-
 // windowedAccess is access by the window. r is p.ref on the host.
 func (t *translator) windowedAccess(p *accessPlan, r *ref, live bool) mem {
 	c := &t.co
@@ -416,6 +363,13 @@ func (t *translator) windowedAccess(p *accessPlan, r *ref, live bool) mem {
 		t.testIndex(r.index, live)
 	}
 	first := p.first && !q.safe && !q.hoisted
+	if p.base && r.seg == 0 && r.index != noGuest && r.base != x86.RSP && t.home[r.index] != noReg {
+		if first {
+			t.testPart(q, t.heldBase(r.base), live, &ref{base: r.base, index: noGuest, bits: 64})
+		}
+		t.hostBase(p, r.base, first)
+		return mem{base: s1, index: t.home[r.index], scale: r.scale, disp: int32(r.disp)}
+	}
 	switch {
 	case q.origin == zeroOrigin && r.index == noGuest:
 		if r.disp == int64(int32(r.disp)) {
@@ -453,20 +407,44 @@ func (t *translator) windowedAccess(p *accessPlan, r *ref, live bool) mem {
 		}
 		m.base, m.disp = va, int32(r.disp)
 	}
+	t.deltaFor(p, first)
+	return m
+}
+
+// deltaFor brings the delta for an access to s2, where it is already if the access was the first that its group was tested
+// for.
+func (t *translator) deltaFor(p *accessPlan, tested bool) {
+	c := &t.co
+	q := &c.groups[p.group]
 	switch {
 	case q.part != anyPart:
 		if c.inS2 != deltaInS2(q.part) {
 			t.load(s2, delta(q.part))
 			c.inS2 = deltaInS2(q.part)
 		}
-		return m
-	case first && q.n > 1:
+		return
+	case tested && q.n > 1:
 		t.store(gs(offGroup+8*int32(p.group)), s2)
-	case !first && c.inS2 != p.group:
+	case !tested && c.inS2 != p.group:
 		t.load(s2, gs(offGroup+8*int32(p.group)))
 	}
 	c.inS2 = p.group
-	return m
+}
+
+// hostBase makes s1 where on the host the base of an access points, for its index to be added.
+func (t *translator) hostBase(p *accessPlan, base uint8, tested bool) {
+	q := &t.co.groups[p.group]
+	key := p.group
+	if q.part != anyPart {
+		key = deltaInS2(q.part)
+	}
+	if t.held.host == base && t.held.delta == key {
+		return
+	}
+	t.deltaFor(p, tested)
+	t.lea(s1, mem{base: t.heldBase(base), index: s2})
+	t.hold(s1, noGuest)
+	t.held.host, t.held.delta = base, key
 }
 
 // byWindow reports whether the next access goes by the window. Off RSP it leaves s1 alone.
@@ -561,10 +539,12 @@ func delta(p windowPart) mem { return gs(offWinDelta + 8*int32(p)) }
 func (t *translator) testPart(q *accessGroup, va int8, live bool, r *ref) {
 	p := q.part
 	t.hold(s0, noGuest)
-	if p == anyPart {
-		t.rorx(s0, va, lowBits)
-		t.opReg(0, true, 0xb6, s0, s0) // movzx
-		t.load(s2, gsx(s0, offWinTable))
+	switch {
+	case p == anyPart && (live || q.like == anyPart):
+		t.tableDelta(va)
+		return
+	case p == anyPart:
+		t.likelyPart(q.like, va)
 		return
 	}
 	id := t.newSite(site{kind: siteOutside, goff: t.goff + t.cur.off, stub: int32(q.off), ref: *r})
@@ -584,18 +564,44 @@ func (t *translator) testPart(q *accessGroup, va int8, live bool, r *ref) {
 		hit := t.jrcxz()
 		out = t.jmp()
 		t.here(hit)
-	case p == highPart:
-		t.btImm(va, highBit)
-		out = t.jcc(ccAE)
 	default:
-		t.mov(s0, va)
-		t.shrImm(s0, lowBits)
-		if p == midPart {
-			t.opMem(rexW, false, 0x3b, s0, gs(offWinMid)) // cmp
-		}
-		out = t.jcc(ccNE)
+		out = t.branchOutside(p, va)
 	}
 	t.leaveFrom(out, id, siteOutside)
+}
+
+// branchOutside jumps where the address in va is not in a part. It changes flags and, but for the high part, s0.
+func (t *translator) branchOutside(p windowPart, va int8) (at int) {
+	if p == highPart {
+		t.btImm(va, highBit)
+		return t.jcc(ccAE)
+	}
+	t.mov(s0, va)
+	t.shrImm(s0, lowBits)
+	if p == midPart {
+		t.opMem(rexW, false, 0x3b, s0, gs(offWinMid)) // cmp
+	}
+	return t.jcc(ccNE)
+}
+
+// tableDelta brings the delta of the part in which the address in va is to s2, by the table. It uses s0.
+func (t *translator) tableDelta(va int8) {
+	t.rorx(s0, va, lowBits)
+	t.opReg(0, true, 0xb6, s0, s0) // movzx
+	t.load(s2, gsx(s0, offWinTable))
+}
+
+// likelyPart is tableDelta where the address is likely to be in part p. It changes flags.
+func (t *translator) likelyPart(p windowPart, va int8) {
+	out := t.branchOutside(p, va)
+	if t.co.inS2 != deltaInS2(p) {
+		t.load(s2, delta(p))
+	}
+	back := t.pos()
+	t.aside(out, func() {
+		t.tableDelta(va)
+		t.patchRel32(t.jmp(), back)
+	})
 }
 
 // maxSeen is how many instructions are remembered by the part of their accesses.
