@@ -92,6 +92,7 @@ type coalescer struct {
 	regs        [numOrigins]value
 	sums        []knownSum
 	loads       []knownLoad // by rising origin
+	stack       lastStack
 	fresh       int32
 	closed      int               // groups before this one take no more: the TLB is another behind STAC
 	open        int               // but for these: they are from before the region's loops
@@ -118,7 +119,7 @@ const (
 func (t *translator) planAccesses(split bool) {
 	c := &t.co
 	c.plan, c.groups, c.sums, c.next, c.closed, c.open, c.inS2, c.small = c.plan[:0], c.groups[:0], c.sums[:0], 0, 0, 0, -1, 0
-	c.loads = c.loads[:0]
+	c.loads, c.stack = c.loads[:0], lastStack{}
 	for i := range c.regs {
 		c.regs[i] = value{origin: int32(i)}
 	}
@@ -138,6 +139,7 @@ func (t *translator) planAccesses(split bool) {
 		}
 		if g.meet {
 			c.meet()
+			c.stack.part = 0
 			c.head = c.regs
 			c.dead.inst = -1
 		} else if g.live == 0 && c.rule == shareWindow {
@@ -145,14 +147,17 @@ func (t *translator) planAccesses(split bool) {
 		}
 		t.accesses(g)
 		t.step(g)
+		g.stack, g.spSame = c.stackKnown(), c.regs[x86.RSP] == value{origin: x86.RSP}
 		if j := int(g.target); c.rule == shareWindow && j >= 0 && j <= i && t.straight(j, i) {
 			t.hoistSteps(j)
 		}
 	}
 	if c.rule == shareWindow {
 		t.hoist()
+		t.enterByStack()
 		return
 	}
+	t.stackAt = -1
 	for i := range c.plan {
 		if p := &c.plan[i]; p.group >= 0 && c.groups[p.group].n == 1 {
 			p.group = -1
@@ -214,7 +219,9 @@ func (t *translator) plan(r ref, size int32, write bool) {
 	switch {
 	case c.rule == shareNone:
 	case c.rule == shareWindow:
-		t.planWindowed(p)
+		if t.planWindowed(p); p.group >= 0 {
+			t.noteStack(p)
+		}
 	case r.seg == 0 && r.bits == 64 && r.base != noGuest && r.bit == 0:
 		c.join(p, c.originOf(p))
 	}

@@ -793,11 +793,7 @@ func (e *Engine) link(id uint32, r *region) {
 	if o.dead || o.placed != r.placed {
 		return
 	}
-	target := r.direct
-	if o == r {
-		target = r.loop
-	}
-	e.patch(s.retry, target)
+	e.patch(s.retry, r.entryFor(s, o == r))
 	e.linked(id, r)
 }
 

@@ -31,6 +31,7 @@ func (t *translator) miss(at int, id uint32) {
 
 // writeCold writes all of it.
 func (t *translator) writeCold() {
+	t.late = true
 	for i := 0; i < len(t.warm); i++ {
 		t.warm[i]()
 	}

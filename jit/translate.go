@@ -61,11 +61,12 @@ type site struct {
 	kind    siteKind
 	variant interp.Variant // of the region
 	write   bool
-	grouped bool // miss: the check is for a group, of which size is the span; outside: it is the index that was tested
-	back    bool // indirect: behind a call, see returns.go
-	undo    int8 // what to add to RSP where the target of an indirect jump faults
-	sp      int8 // what is pending of RSP: see stackptr.go
-	placed  bool // the region is; an exit looks here first, not at the region
+	grouped bool      // miss: the check is for a group, of which size is the span; outside: it is the index that was tested
+	back    bool      // indirect: behind a call, see returns.go
+	undo    int8      // what to add to RSP where the target of an indirect jump faults
+	stack   stackPart // edge: what it knows
+	sp      int8      // what is pending of RSP: see stackptr.go
+	placed  bool      // the region is; an exit looks here first, not at the region
 	size    int16
 	region  int32  // index into Engine.regions
 	goff    uint32 // guest offset in the granule: of the instruction; of an edge, of the target
@@ -97,9 +98,11 @@ type region struct {
 	coldEnd  int32
 	host     int32 // start in the arena
 	end      int32
-	indirect int32    // host offset of the entry with the linear address in s1
-	direct   int32    // and of that for edges
-	loop     int32    // and of that for its own edges, behind the prologues
+	indirect int32 // host offset of the entry with the linear address in s1
+	direct   int32 // and of that for edges
+	loop     int32 // and of that for its own edges, behind the prologues
+	known    int32 // and of that for edges that know the stack, or 0: see stackpart.go
+	stack    stackPart
 	entry    uint64   // what the interpreter knows it by
 	base     uint64   // placed: the linear address of its granule
 	owner    uint64   // and the number of the program for which it was made or moved
@@ -168,9 +171,11 @@ type ginst struct {
 	host   int32  // of its code
 	sp     int8   // see instMap
 	rep    stringUse
-	latch  int16 // the last instruction that jumps back to this one
-	ahead  bool  // one before it jumps to it
-	delta  int16 // what s2 holds here, where it is a loop's beginning: as coalescer.inS2
+	latch  int16     // the last instruction that jumps back to this one
+	ahead  bool      // one before it jumps to it
+	stack  stackPart // where RSP is known to be behind it by an access
+	spSame bool      // RSP is behind it what it was when the region was entered
+	delta  int16     // what s2 holds here, where it is a loop's beginning: as coalescer.inS2
 
 	// What study finds.
 	jcc   bool   // a conditional jump by the flags
@@ -225,6 +230,8 @@ type translator struct {
 	tooFar         bool       // one is out of reach
 	later          int32      // see fitLoops; negative where it has been done
 	cut            int        // how many instructions the region has if it ends where it was to end
+	stackAt        int        // the group that is tested first: see stackpart.go; or -1
+	late           bool       // the region's instructions have been written: the current one is another
 }
 
 // begin makes the translator ready for a block.
@@ -421,9 +428,13 @@ func (t *translator) emit() bool {
 		t.store(gs(offRBase), s1)
 	}
 	r.direct = t.hostAt(t.pos())
-	t.swapped = false
+	t.swapped, t.late = false, false
 	t.sp = 0
 	t.held = nothingHeld
+	t.stackEntry()
+	if r.vec || r.x87 {
+		t.co.inS2 = -1
+	}
 	if r.vec {
 		t.vecPrologue()
 	}
@@ -468,7 +479,7 @@ func (t *translator) emit() bool {
 			// It turned out not to be possible.
 			t.backTo(t.began)
 			t.sp = int32(g.sp)
-			t.n, t.ends = i, false
+			t.n, t.ends, t.late = i, false, true
 			t.next = g.off
 			r.endLive = g.live
 			break
@@ -614,7 +625,7 @@ func (t *translator) edge(at int, goff uint32) {
 		t.behind(t.wayTo(at, func() { t.farEdge(goff) }))
 		return
 	}
-	t.leaveFrom(at, t.newSite(site{kind: siteEdge, goff: goff, retry: t.hostAt(at)}), siteEdge)
+	t.leaveFrom(at, t.newSite(site{kind: siteEdge, goff: goff, retry: t.hostAt(at), stack: t.knownHere()}), siteEdge)
 }
 
 // granule is the size of the granule in bytes.
