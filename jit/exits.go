@@ -15,18 +15,19 @@ type exitPart struct {
 	id    uint32
 	kind  siteKind
 	store *storeCheck // of a miss by a store
+	out   bool        // the region's swaps are not in force there
 }
 
 // leaveFrom makes the displacement at at lead to an exit at a site. At an edge the
 // region's swaps have been undone.
 func (t *translator) leaveFrom(at int, id uint32, kind siteKind) {
-	t.exits = append(t.exits, exitPart{at: int32(at), id: id, kind: kind})
+	t.exits = append(t.exits, exitPart{at: int32(at), id: id, kind: kind, out: !t.swapped})
 }
 
 // miss makes the displacement at at, of a jump that is taken where a check fails,
 // lead to its site.
 func (t *translator) miss(at int, id uint32) {
-	t.exits = append(t.exits, exitPart{int32(at), id, siteMiss, t.storing})
+	t.exits = append(t.exits, exitPart{int32(at), id, siteMiss, t.storing, !t.swapped})
 }
 
 // writeCold writes all of it.
@@ -44,6 +45,7 @@ func (t *translator) writeCold() {
 	for i := range t.exits {
 		p := &t.exits[i]
 		t.patchRel32(int(p.at), t.pos())
+		t.swapped = swapped && !p.out
 		switch p.kind {
 		case siteEdge:
 			t.e.sites.at(p.id).stub = t.hostAt(t.pos())
@@ -55,8 +57,8 @@ func (t *translator) writeCold() {
 			}
 		}
 		t.leave(p.id, p.kind)
-		t.swapped = swapped
 	}
+	t.swapped = swapped
 }
 
 // A nearExit is a jump with a displacement of one byte, which is at at, that leads to a jump
@@ -65,6 +67,7 @@ type nearExit struct {
 	at   int
 	id   uint32
 	kind siteKind
+	out  bool // as of exitPart
 }
 
 // nearReach is how far behind a nearExit the next instruction may begin.
@@ -79,7 +82,7 @@ func (t *translator) leaveIfZero(id uint32, kind siteKind) {
 		t.leaveFrom(t.jmp(), id, kind)
 		return
 	}
-	t.near = append(t.near, nearExit{t.jrcxz(), id, kind})
+	t.near = append(t.near, nearExit{t.jrcxz(), id, kind, !t.swapped})
 }
 
 // island writes the jumps of nearExits, where control does not come by.
@@ -92,6 +95,7 @@ func (t *translator) island() {
 		}
 		t.b[p.at] = byte(n)
 		t.leaveFrom(t.jmp(), p.id, p.kind)
+		t.exits[len(t.exits)-1].out = p.out
 	}
 	t.near = t.near[:0]
 }

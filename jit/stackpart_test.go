@@ -87,3 +87,58 @@ func TestEdgesKnowTheStack(t *testing.T) {
 		})
 	}
 }
+
+// TestSwappedRegionWithStackElsewhere has a region that keeps R10 and R11 in host registers of others, with the stack in
+// one part of the window and then in another: it is left before these are exchanged.
+func TestSwappedRegionWithStackElsewhere(t *testing.T) {
+	const high, low = 0x7f0020000000, 0x20000000
+	code := []byte{
+		0x4c, 0x03, 0x14, 0x24, // 0: add r10, [rsp]
+		0x4d, 0x01, 0xd3, // add r11, r10
+		0x4d, 0x8d, 0x54, 0x13, 1, // lea r10, [r11+rdx+1]
+		0x4d, 0x31, 0xd3, // xor r11, r10
+		0x49, 0xff, 0xc2, // inc r10
+		0x4d, 0x01, 0xda, // add r10, r11
+		0xff, 0xc9, 0x75, 0xe8, // dec ecx; jnz 0
+		0xcc,
+	}
+	r := newProgramRig(t, "threshold=1,memory=window-now,region=eager")
+	for n := range 16 {
+		var first [16]uint64
+		if n == 8 {
+			code[1] = 0x13 // adc: flags are live in front of the region
+		}
+		for i, g := range r.guests {
+			if n%8 == 0 {
+				copy(g.ram.Bytes[guestCode:], code)
+				g.mapPage(progCode, guestCode|0x25)
+				g.mapPage(high, guestData|0x67)
+				g.mapPage(low, (guestData+pageSize)|0x67)
+				g.cpu.DropCode()
+			}
+			s := g.base
+			guestMode{cpl: 3}.segments(&s, 0, 0)
+			for k := range uint64(16) {
+				s.R[k] = 0x1111 * k
+			}
+			s.RIP, s.R[x86.RSP], s.R[x86.RCX] = progCode, []uint64{high, low}[n/2%2]+0x100, 50
+			end := g.run(&s, 2)
+			if i == 0 {
+				first = [16]uint64(g.cpu.R[:16])
+			}
+			if end.vec != x86.ExcBP || first != [16]uint64(g.cpu.R[:16]) {
+				t.Fatalf("run %d: %v, registers\n%x, by the interpreter\n%x", n, &end, g.cpu.R[:16], first)
+			}
+			if i == 0 || n%8 != 0 {
+				continue
+			}
+			swapped := false
+			for _, r := range g.eng.regions {
+				swapped = swapped || r.swaps != nil && r.known != 0
+			}
+			if !swapped {
+				t.Error("no region has registers elsewhere and a test of RSP in front of it")
+			}
+		}
+	}
+}
