@@ -43,6 +43,7 @@ const (
 	progPages  = 4
 	progWindow = 0x10000000
 	progStack  = 0x20000000
+	otherStack = progStack | 1<<46 // the same, in another part of a window
 	progCount  = 0x30000000 // loop counters
 	progTable  = 0x31000000 // the page table of progWindow
 	progFirst  = 0          // page 0, and the last page of the address space
@@ -544,7 +545,12 @@ func (p *program) system() {
 		return true
 	}
 	p.defineFlags()
-	switch n := p.IntN(12); {
+	switch n := p.IntN(14); {
+	case n >= 12:
+		if p.wide() {
+			p.emit([]byte{0x48, 0x0f, 0xba, 0xfc, 46}) // btc rsp, 46: to otherStack, or back
+			p.setUndef(x86.FlagOF | x86.FlagSF | x86.FlagAF | x86.FlagPF)
+		}
 	case n < 3: // pushf; xor [rsp], flags; popf
 		flags := uint32(arith)
 		for _, f := range []uint32{x86.FlagDF, x86.FlagIF, x86.FlagAC, x86.FlagNT, x86.FlagID, x86.FlagTF, x86.FlagRF, x86.FlagIOPL} {
@@ -924,6 +930,7 @@ func newProgramRig(t testing.TB, configs ...string) *programRig {
 		g.mapPage(progCount, physCount|7)
 		for i := uint64(0); i < 2; i++ {
 			g.mapPage(progStack+i*pageSize, physStack+i*pageSize|7|1<<63)
+			g.mapPage(otherStack+i*pageSize, physStack+i*pageSize|7|1<<63)
 		}
 		g.mapPage(progFirst, physFirst|7|1<<63)
 		g.mapPage(progLast, (physFirst+pageSize)|7|1<<63)
