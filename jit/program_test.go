@@ -44,9 +44,9 @@ const (
 	progWindow = 0x10000000
 	progStack  = 0x20000000
 	otherStack = progStack | 1<<46 // the same, in another part of a window
-	progCount  = 0x30000000 // loop counters
-	progTable  = 0x31000000 // the page table of progWindow
-	progFirst  = 0          // page 0, and the last page of the address space
+	progCount  = 0x30000000        // loop counters
+	progTable  = 0x31000000        // the page table of progWindow
+	progFirst  = 0                 // page 0, and the last page of the address space
 	progLast   = ^uint64(pageSize - 1)
 
 	physCount = guestData + 0x40000
