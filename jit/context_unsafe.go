@@ -190,17 +190,18 @@ func stateSeg(i uint8) int32 {
 }
 
 // A jump cache maps linear addresses of code to translations: jumpEntries pairs
-// of a negated address and a host address. It has two ways: a sum of bits of the address selects a
-// set of two entries. Code looks into the first, and a stub, where that is another's, into the second. So
+// of a negated address and a host address. It has two ways: the low 16 bits of the address select a
+// set of two entries, which takes one instruction. Code looks into the first, and a stub, where that is another's, into the second. So
 // two targets in one set cost each other little. There is one cache for each TLB in 64-bit
 // mode, and one for 32-bit code.
+//
+// While something is pending all look into set 0, of which the first entry never leads anywhere, and the stub leaves.
 const (
-	jumpBits    = 15
+	jumpBits    = 17
 	jumpEntries = 1 << jumpBits
 	jumpWays    = 2
 	jumpCaches  = 4
 	jumpMask    = 2 * (jumpEntries - jumpWays) // PollMask: where PDEP puts the set, as a number of 8 bytes
-	jumpShift   = 13                           // see jumpSlot
 	offJump     = 1 << 16
 )
 

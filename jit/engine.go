@@ -179,7 +179,7 @@ func (e *Engine) Poke() { atomic.StoreUint64(&e.sh.PollMask, 0) }
 
 // jumpSlot is the first entry of a jump cache for a linear address.
 func jumpSlot(va uint64) uint32 {
-	return jumpWays * (uint32(bits.RotateLeft64(va, -jumpShift)+va) & (jumpEntries/jumpWays - 1))
+	return jumpWays * (uint32(va) & (jumpEntries/jumpWays - 1))
 }
 
 // jumpIndex is the jump cache of a variant.
@@ -405,10 +405,10 @@ func (e *Engine) detach(r *region) {
 		}
 	}
 	for _, j := range r.jumps {
-		if info := &e.jumpInfo[j>>16][j&0xffff]; info.to == uint32(r.entry) {
+		if info := &e.jumpInfo[j>>jumpBits][j&(jumpEntries-1)]; info.to == uint32(r.entry) {
 			info.to = 0
 		}
-		if je := &e.sh.jump[j>>16][j&0xffff]; je.host-uint64(e.arena.Base)-uint64(r.host) < uint64(r.end-r.host) {
+		if je := &e.sh.jump[j>>jumpBits][j&(jumpEntries-1)]; je.host-uint64(e.arena.Base)-uint64(r.host) < uint64(r.end-r.host) {
 			*je = e.noJump
 		}
 	}
@@ -477,12 +477,12 @@ func (e *Engine) flushJump(i int, all bool) {
 func (e *Engine) fillJump(va uint64, r *region) {
 	n := jumpSlot(va)
 	if n == 0 {
-		return // set 0 is what a lookup finds while something is pending
+		n++ // the first way of set 0 is what a lookup finds while something is pending
 	}
 	i := jumpIndex(r.variant)
 	e.relied(va, r.variant)
 	first, info := &e.sh.jump[i][n], &e.jumpInfo[i][n]
-	if first.ntag != -va && first.ntag != invalidJump {
+	if n > 1 && first.ntag != -va && first.ntag != invalidJump {
 		e.sh.jump[i][n+1], e.jumpInfo[i][n+1] = *first, *info
 		e.noteJump(i, n+1)
 	}
@@ -501,7 +501,7 @@ func (e *Engine) noteJump(cache int, n uint32) {
 	}
 	f := &e.filled[cache][k]
 	*f = append(*f, n)
-	e.mayJump(e.regions[info.to-1], uint32(cache)<<16|n)
+	e.mayJump(e.regions[info.to-1], uint32(cache)<<jumpBits|n)
 	if len(*f) > 4*jumpEntries {
 		e.flushJump(cache, true)
 	}
@@ -522,7 +522,7 @@ func (e *Engine) mayJump(r *region, entry uint32) {
 		return
 	}
 	if len(r.jumps) >= many {
-		r.jumps = slices.DeleteFunc(r.jumps, func(j uint32) bool { return e.jumpInfo[j>>16][j&0xffff].to != uint32(r.entry) })
+		r.jumps = slices.DeleteFunc(r.jumps, func(j uint32) bool { return e.jumpInfo[j>>jumpBits][j&(jumpEntries-1)].to != uint32(r.entry) })
 	}
 	r.jumps = append(r.jumps, entry)
 }

@@ -300,7 +300,7 @@ func (e *Engine) EnterSpace(saved any) {
 		e.sh.jump[j.cache][j.n] = j.jumpEntry
 		info := &e.jumpInfo[j.cache][j.n]
 		if info.to != j.to {
-			e.mayJump(r, j.cache<<16|j.n) // it may have been forgotten
+			e.mayJump(r, j.cache<<jumpBits|j.n) // it may have been forgotten
 		}
 		*info = j.jumpInfo
 		e.filled[j.cache][0] = append(e.filled[j.cache][0], j.n)

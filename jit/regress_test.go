@@ -5,6 +5,7 @@ package jit
 import (
 	"encoding/binary"
 	"testing"
+	"time"
 
 	"hotblock/internal/native"
 	"hotblock/x86"
@@ -267,6 +268,37 @@ func TestLoopOverPagesThatCollide(t *testing.T) {
 			if n := g.eng.Stats().Entries; n > turns/10 {
 				t.Errorf("%s, %s: %d turns entered translated code %d times", c.name, settings, turns, n)
 			}
+		}
+	}
+}
+
+// TestJumpToSetZero jumps through a register to an address of the set of the jump cache that lookups go to while
+// something is pending: it must be found there, and a loop of such jumps must end when the CPU is to stop.
+func TestJumpToSetZero(t *testing.T) {
+	const at, turns = 0x550000400000, 10000
+	for _, settings := range []string{"memory=tlb", "memory=window-now", "indirect=shared"} {
+		g := newGuest(t, configOf(t, settings))
+		g.mapPage(at, guestCode|7)
+		if jumpSlot(at) != 0 {
+			t.Fatal("it is another set")
+		}
+		copy(g.ram.Bytes[guestCode:], []byte{0xff, 0xcf, 0x74, 2, 0xff, 0xe0, 0xcc}) // dec edi; jz out; jmp rax; out: int3
+		s := g.base
+		guestMode{cpl: 3}.segments(&s, 0, 0)
+		s.RIP, s.R[x86.RAX], s.R[x86.RDI] = at, at, turns
+		if tr := g.run(&s, 2); tr.vec != x86.ExcBP {
+			t.Fatalf("%s: it ended with %v", settings, &tr)
+		}
+		if n := g.eng.Stats().Entries; n > turns/10 {
+			t.Errorf("%s: %d turns entered translated code %d times", settings, turns, n)
+		}
+		g.mayHang = true
+		copy(g.ram.Bytes[guestCode:], []byte{0xff, 0xe0}) // jmp rax
+		g.cpu.DropCode()
+		start := time.Now()
+		g.run(&s, 2)
+		if d := time.Since(start); !g.hung.Load() || d > 20*time.Second {
+			t.Errorf("%s: a loop without end ended by itself, or after %v", settings, d)
 		}
 	}
 }

@@ -190,9 +190,7 @@ func newSharedLookup(a *stubAsm) *sharedLookup {
 	for i := range s.stub {
 		a.mark(&s.stub[i])
 		cache := offJump + int32(i)*jumpEntries*16
-		a.rorx(s2, s1, jumpShift)
-		a.lea(s2, mem{base: s2, index: s1})
-		a.pdep(s2, s2, gs(host.OffPollMask))
+		a.pdep(s2, s1, gs(host.OffPollMask))
 		a.load(s0, gsx(s2, cache))
 		a.lea(s0, mem{base: s0, index: s1})
 		var hit goLabel

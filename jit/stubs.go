@@ -180,10 +180,13 @@ func (a *stubAsm) exits(e *Engine, common *goLabel) {
 		a.mark(&e.secondWays[i])
 		a.here(&a.second[i])
 		way := offJump + int32(i)*jumpEntries*16 + 16
+		var pending, hit goLabel
+		a.load(s0, gs(host.OffPollMask))
+		a.jrcxz(&pending)
 		a.load(s0, gsx(s2, way))
 		a.lea(s0, mem{base: s0, index: s1})
-		var hit goLabel
 		a.jrcxz(&hit)
+		a.here(&pending)
 		a.jmp(&a.out[siteIndirect])
 		a.here(&hit)
 		a.lea(hRSP, based(hRSP, 8))

@@ -106,7 +106,7 @@ type region struct {
 	entry    uint64   // what the interpreter knows it by
 	base     uint64   // placed: the linear address of its granule
 	owner    uint64   // and the number of the program for which it was made or moved
-	jumps    []uint32 // entries of jump caches that may lead to it: cache<<16 | index
+	jumps    []uint32 // entries of jump caches that may lead to it: cache<<jumpBits | index
 	in       []uint32 // edges that may be linked to it
 	page     *interp.CodePage
 	page2    *interp.CodePage // the next one, if an instruction continues there
@@ -658,9 +658,7 @@ func (t *translator) indirect(undo int8) (id uint32) {
 // leaves at a site.
 func (t *translator) jumpLookup(id uint32) {
 	jump := t.e.jumpOffset(t.v)
-	t.rorx(s2, s1, jumpShift)
-	t.lea(s2, mem{base: s2, index: s1})
-	t.pdep(s2, s2, gs(host.OffPollMask))
+	t.pdep(s2, s1, gs(host.OffPollMask))
 	t.load(s0, gsx(s2, jump))
 	t.lea(s0, mem{base: s0, index: s1})
 	hit := t.jrcxz()
