@@ -21,7 +21,8 @@
 //	stackptr.go   the stack pointer, moved once for many pushes and pops
 //	coalesce.go   accesses to memory: the inline TLB, one check for several
 //	window.go     accesses to memory: pages of a program where their addresses say;
-//	              windowed.go the code that makes use of it, winpages.go which pages are there
+//	              windowed.go the code that makes use of it, winpages.go which pages are there,
+//	              guess.go where an access will be, stackpart.go what is known of RSP
 //	returns.go    calls and returns by those of the host
 //	smc.go        stores to pages with code, regions whose code changes
 //	maps.go       code that depends on mappings; address spaces

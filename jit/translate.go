@@ -98,16 +98,16 @@ type region struct {
 	coldEnd  int32
 	host     int32 // start in the arena
 	end      int32
-	indirect int32 // host offset of the entry with the linear address in s1
-	direct   int32 // and of that for edges
-	loop     int32 // and of that for its own edges, behind the prologues
-	known    int32 // and of that for edges that know the stack, or 0: see stackpart.go
-	stack    stackPart
-	entry    uint64   // what the interpreter knows it by
-	base     uint64   // placed: the linear address of its granule
-	owner    uint64   // and the number of the program for which it was made or moved
-	jumps    []uint32 // entries of jump caches that may lead to it: cache<<jumpBits | index
-	in       []uint32 // edges that may be linked to it
+	indirect int32     // host offset of the entry with the linear address in s1
+	direct   int32     // and of that for edges
+	loop     int32     // and of that for its own edges, behind the prologues
+	entry    uint64    // what the interpreter knows it by
+	base     uint64    // placed: the linear address of its granule
+	owner    uint64    // and the number of the program for which it was made or moved
+	known    int32     // host offset of the entry for edges that know the stack, or 0: see stackpart.go
+	stack    stackPart // what they know
+	jumps    []uint32  // entries of jump caches that may lead to it: cache<<jumpBits | index
+	in       []uint32  // edges that may be linked to it
 	page     *interp.CodePage
 	page2    *interp.CodePage // the next one, if an instruction continues there
 	size     uint32           // in bytes of guest code

@@ -32,8 +32,7 @@ package jit
 // and neither are those relative to RIP: a region is only entered where it lies in the
 // part of the window for which it was made (region.part, Engine.region).
 //
-// Which part a group is tested for is a guess: by the registers' values at the time of
-// translation, or by where the code is. Where the test fails, the interpreter runs the
+// Which part a group is tested for is a guess (guess.go). Where the test fails, the interpreter runs the
 // instruction, and its region is translated anew for the part where the access was; the
 // second time for all. So it is from the first on where programs mix parts, as those do that are linked
 // to a fixed address, and have heaps elsewhere. For all parts there is no test, but a table:
@@ -45,7 +44,8 @@ package jit
 // It has the deltas of all parts. For other addresses it has what makes the sum not
 // canonical, or an address of the host's system (awayDelta), whatever is in bits 52 and up, which
 // are not looked at: the access faults. The address waits for the load from the table, where a
-// test waits for nothing.
+// test waits for nothing. So where flags are dead, and one part is the likely one, that is tested for,
+// and the table is out of the way. Groups off RSP are tested where the region is entered, or before (stackpart.go).
 
 import (
 	"slices"
