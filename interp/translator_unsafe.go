@@ -24,7 +24,7 @@ import (
 
 // NativeSize is the size in bytes of the memory that a CPU keeps for a
 // translator's own use, beside its TLBs.
-const NativeSize = 12 << 20
+const NativeSize = 6 << 20
 
 // A Translator runs blocks as host code. All methods but Poke are called on the
 // CPU's goroutine.

@@ -190,14 +190,15 @@ func stateSeg(i uint8) int32 {
 }
 
 // A jump cache maps linear addresses of code to translations: jumpEntries pairs
-// of a negated address and a host address. It has two ways: the low 16 bits of the address select a
+// of a negated address and a host address. It has two ways: the low 15 bits of the address select a
 // set of two entries, which takes one instruction. Code looks into the first, and a stub, where that is another's, into the second. So
 // two targets in one set cost each other little. There is one cache for each TLB in 64-bit
 // mode, and one for 32-bit code.
 //
-// While something is pending all look into set 0, of which the first entry never leads anywhere, and the stub leaves.
+// While something is pending all look into set 0, of which the first entry never leads anywhere, and the stub leaves. An
+// entry of zeroes is for address 0, which is in set 0: elsewhere it leads nowhere.
 const (
-	jumpBits    = 17
+	jumpBits    = 16
 	jumpEntries = 1 << jumpBits
 	jumpWays    = 2
 	jumpCaches  = 4

@@ -132,7 +132,7 @@ func New(c *interp.CPU, cfg Config) (*Engine, error) {
 	e.noRegions()
 	e.noJump = jumpEntry{invalidJump, uint64(arena.Base) + uint64(e.nowhere)}
 	for i := range e.sh.jump {
-		for n := range e.sh.jump[i] {
+		for n := range jumpWays { // the others are never looked into for address 0
 			e.sh.jump[i][n] = e.noJump
 		}
 	}
@@ -482,7 +482,7 @@ func (e *Engine) fillJump(va uint64, r *region) {
 	i := jumpIndex(r.variant)
 	e.relied(va, r.variant)
 	first, info := &e.sh.jump[i][n], &e.jumpInfo[i][n]
-	if n > 1 && first.ntag != -va && first.ntag != invalidJump {
+	if n > 1 && first.ntag != -va && first.ntag != invalidJump && first.ntag != 0 {
 		e.sh.jump[i][n+1], e.jumpInfo[i][n+1] = *first, *info
 		e.noteJump(i, n+1)
 	}

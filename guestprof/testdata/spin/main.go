@@ -27,7 +27,7 @@ func main() {
 	if err != nil {
 		panic(err)
 	}
-	b := make([]byte, 1<<16)
+	b := make([]byte, 1<<20)
 	for end := time.Now().Add(time.Second); time.Now().Before(end); {
 		outer(1 << 16)
 		if _, err := f.Read(b); err != nil {
