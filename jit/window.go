@@ -530,6 +530,12 @@ func (e *Engine) windowFault(r *region) bool {
 	if !w.open || !ok {
 		return false
 	}
+	if w.faults >= windowBusy*windowBad {
+		// The program is hardly ever seen running: no tick has told.
+		e.emptyWindow()
+		w.heat = windowCold
+		return false
+	}
 	va &^= mmu.PageSize - 1
 	off &^= mmu.PageSize - 1
 	if w.pages.n >= windowPages {

@@ -219,6 +219,39 @@ func TestWindowTable(t *testing.T) {
 	}
 }
 
+// TestWindowOfPageThatComesAndGoes has the system take a page away in each turn, which the program then accesses: mapping
+// it again each time is worse than no window.
+func TestWindowOfPageThatComesAndGoes(t *testing.T) {
+	const data, turns = 0x7f0010000000, 4 * windowBusy * windowBad
+	r := newProgramRig(t, "threshold=1,memory=window-now")
+	for i, g := range r.guests {
+		copy(g.ram.Bytes[guestCalls:], []byte{0x0f, 0x01, 0x3f, 0x48, 0x0f, 0x07}) // invlpg [rdi]; sysretq
+		copy(g.ram.Bytes[guestCode:], []byte{
+			0x48, 0x03, 0x37, // 0: add rsi, [rdi]
+			0x0f, 0x05, // syscall
+			0xff, 0xcb, 0x75, 0xf7, // dec ebx; jnz 0
+			0xcc,
+		})
+		g.mapPage(progCode, guestCode|0x25)
+		g.mapPage(data, guestData|0x67)
+		binary.LittleEndian.PutUint64(g.ram.Bytes[guestData:], 3)
+		g.cpu.DropCode()
+		s := g.base
+		guestMode{cpl: 3}.segments(&s, 0, 0)
+		clear(s.R[:16])
+		s.RIP, s.R[x86.RDI], s.R[x86.RBX] = progCode, data, turns
+		if end := g.run(&s, 2); end.vec != x86.ExcBP || g.cpu.R[x86.RSI] != 3*turns {
+			t.Fatalf("%s: %v, RSI is %d", g.name, &end, g.cpu.R[x86.RSI])
+		}
+		if i == 0 {
+			continue
+		}
+		if n := g.eng.Stats().WindowFaults; n == 0 || n > turns/2 {
+			t.Errorf("%d faults in %d turns", n, turns)
+		}
+	}
+}
+
 // TestCodeInMovedPart has code in the middle part of a window, which is entered by a steady jump.
 // When the middle part is somewhere else, what that code accesses relative to RIP must not be taken
 // to be in it.
