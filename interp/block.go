@@ -21,6 +21,7 @@ package interp
 import (
 	"errors"
 	"math/bits"
+	"slices"
 	"sync"
 
 	"hotblock/mmu"
@@ -476,17 +477,13 @@ const opChunk = 1024
 
 // freshOps is where a block is to be decoded: zeroes, and room for all that a block may have.
 func (c *CPU) freshOps(changing bool) []Op {
-	const room = maxBlock + 2
 	if changing {
-		if c.scratch == nil {
-			c.scratch = make([]Op, room)
-		}
-		return c.scratch
+		return c.scratch[:]
 	}
-	if len(c.opPool) < room {
+	if len(c.opPool) < len(c.scratch) {
 		c.opPool = make([]Op, opChunk)
 	}
-	return c.opPool[:room]
+	return c.opPool[:len(c.scratch)]
 }
 
 // keepOps gives a block that was decoded a place of its own, its head first. same says that it is what it
@@ -501,13 +498,11 @@ func (c *CPU) keepOps(p *codePage, ops []Op, changing, same bool) (head *Op, kep
 	}
 	defer clear(ops)
 	if head = p.pastHead(ops[0].off); head == nil {
-		kept = make([]Op, n)
-		copy(kept, ops)
+		kept = slices.Clone(ops)
 		c.liveOps += n
 		return &kept[0], kept[1:]
 	}
-	kept = make([]Op, n-1)
-	copy(kept, ops[1:])
+	kept = slices.Clone(ops[1:])
 	c.liveOps += n - 1
 	entered := head.imm
 	if !same {
@@ -556,7 +551,7 @@ func (c *CPU) decodeOp(p *codePage, off uint64, x *decode.Inst, b *codeBlock, o 
 		return c.makeOp(x, err, uint16(off), o)
 	}
 	b.end = uint16(off) + uint16(x.Len)
-	if p.past != nil && p.Varies(off, x) {
+	if p.Varies(off, x) {
 		holes := append(b.but(), immediateOf(off, x))
 		b.holes = &holes
 		return c.varying(p, off, x, o)

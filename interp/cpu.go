@@ -128,8 +128,8 @@ type CPU struct {
 	sipiVec    atomic.Uint32
 	wake       chan struct{}
 	invList    invalidations
-	scratch    []Op // a block that is being decoded: see freshOps
-	opPool     []Op // for the next ones
+	scratch    [maxBlock + 2]Op // a block that is being decoded: see freshOps
+	opPool     []Op             // for the next ones
 	instPool   []decode.Inst
 	chunkedOps int                   // out of opPool, since the last dropAllCode
 	insts      [maxBlock]decode.Inst // of the block being decoded

@@ -396,12 +396,18 @@ func (l *PageLook) Direct(va uint64) (p DirectPage, ok bool) {
 	return p, true
 }
 
+// look is a page walk that changes nothing.
+func (c *CPU) look(va uint64, acc mmu.Access) (t mmu.Translation, ok bool) {
+	p := c.paging
+	p.SetAccessedDirty = false
+	t, _, ok = c.Mem.Walk(&p, va, acc)
+	return t, ok
+}
+
 // MapsProgram reports whether CPL 3 could execute a page of code at linear address va without
 // a page walk that the guest can see.
 func (c *CPU) MapsProgram(va uint64, p *CodePage) bool {
-	look := c.paging
-	look.SetAccessedDirty = false
-	t, _, ok := c.Mem.Walk(&look, va, mmu.User|mmu.Exec)
+	t, ok := c.look(va, mmu.User|mmu.Exec)
 	if !ok || !t.Accessed {
 		return false
 	}
@@ -420,17 +426,13 @@ func (c *CPU) Present(va uint64, write bool) bool {
 	if write {
 		acc |= mmu.Write
 	}
-	look := c.paging
-	look.SetAccessedDirty = false
-	_, _, ok := c.Mem.Walk(&look, va, acc)
+	_, ok := c.look(va, acc)
 	return canonical(va) && ok
 }
 
 // Peek reads 8 bytes of memory as CPL 3 would, if they are in one page of RAM. It changes nothing.
 func (c *CPU) Peek(va uint64) (v uint64, ok bool) {
-	look := c.paging
-	look.SetAccessedDirty = false
-	t, _, ok := c.Mem.Walk(&look, va, mmu.User)
+	t, ok := c.look(va, mmu.User)
 	if !ok || !canonical(va) || va&pageMask > mmu.PageSize-8 {
 		return 0, false
 	}

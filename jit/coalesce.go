@@ -93,6 +93,7 @@ type coalescer struct {
 	sums        []knownSum
 	loads       []knownLoad // by rising origin
 	stack       lastStack
+	stackAt     int // the group that is tested where the region is entered: see stackpart.go; or -1
 	fresh       int32
 	closed      int               // groups before this one take no more: the TLB is another behind STAC
 	open        int               // but for these: they are from before the region's loops
@@ -119,7 +120,7 @@ const (
 func (t *translator) planAccesses(split bool) {
 	c := &t.co
 	c.plan, c.groups, c.sums, c.next, c.closed, c.open, c.inS2, c.small = c.plan[:0], c.groups[:0], c.sums[:0], 0, 0, 0, -1, 0
-	c.loads, c.stack = c.loads[:0], lastStack{}
+	c.loads, c.stack, c.stackAt = c.loads[:0], lastStack{}, -1
 	for i := range c.regs {
 		c.regs[i] = value{origin: int32(i)}
 	}
@@ -154,10 +155,9 @@ func (t *translator) planAccesses(split bool) {
 	}
 	if c.rule == shareWindow {
 		t.hoist()
-		t.enterByStack()
+		c.enterByStack()
 		return
 	}
-	t.stackAt = -1
 	for i := range c.plan {
 		if p := &c.plan[i]; p.group >= 0 && c.groups[p.group].n == 1 {
 			p.group = -1

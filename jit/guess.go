@@ -11,6 +11,8 @@ package jit
 // A guess is only ever about speed: the test of a part is made whatever was guessed.
 
 import (
+	"math/bits"
+
 	"hotblock/x86"
 	"hotblock/x86/decode"
 )
@@ -43,51 +45,42 @@ func (t *translator) noteLoad(g *ginst) {
 // guessPart says for which part of the window an access is to be tested, and, if that is for all of them, in which
 // one it is likely to be.
 func (t *translator) guessPart(p *accessPlan, origin int32) (part, like windowPart) {
-	part, like = t.partNow(p, origin)
 	w := t.e.win
-	switch seen := w.seen[codeKey{t.r.page, t.cur.off}] &^ wideIndex; seen {
-	case 0:
-	case 1 << lowPart:
-		return lowPart, anyPart
-	case 1 << highPart:
-		return highPart, anyPart
-	case 1 << midPart:
-		return midPart, anyPart
-	default:
+	seen := w.seen[codeKey{t.r.page, t.cur.off}] &^ wideIndex
+	if bits.OnesCount8(seen) == 1 {
+		return windowPart(bits.TrailingZeros8(seen)), anyPart
+	}
+	like, sure := t.partNow(p, origin)
+	switch {
+	case seen != 0: // in more than one
 		return anyPart, like
-	}
-	if part != anyPart {
-		return part, anyPart
-	}
-	if t.r.part != highPart || w.mixed > manyMixed {
+	case sure:
+		return like, anyPart
+	case t.r.part != highPart || w.mixed > manyMixed:
 		return anyPart, like
-	}
-	if like != anyPart {
+	case like != anyPart:
 		return like, anyPart
 	}
 	return t.r.part, anyPart
 }
 
-// partNow is the part in which an access would be if the region ran now: as its registers
-// say, or, in like, as memory does, too.
-func (t *translator) partNow(p *accessPlan, origin int32) (part, like windowPart) {
+// partNow is the part in which an access would be if the region ran now, or anyPart where that is not known. It is sure
+// where registers tell, without memory.
+func (t *translator) partNow(p *accessPlan, origin int32) (part windowPart, sure bool) {
 	w := t.e.win
 	if v, fromMemory, ok := t.originValue(origin); ok {
 		if part, ok := w.partOf(v + uint64(p.disp)); ok {
-			if fromMemory {
-				return anyPart, part
-			}
-			return part, part
+			return part, !fromMemory
 		}
 	}
 	if r := &p.ref; t.inLoop(t.index) && r.base < 16 && r.index == noGuest {
 		// In a loop it is likely to be what it is now.
 		v := t.e.cpu.R[r.base] + uint64(r.disp)
 		if part, ok := w.partOf(v); ok && t.e.cpu.Present(v, false) {
-			return part, part
+			return part, true
 		}
 	}
-	return anyPart, anyPart
+	return anyPart, false
 }
 
 // originValue is the value that an origin has now, if the region is entered. fromMemory says that this depends on

@@ -50,18 +50,16 @@ func (c *coalescer) stackKnown() stackPart {
 }
 
 // enterByStack has the groups off what RSP is when the region is entered tested there, if there are any.
-func (t *translator) enterByStack() {
-	c := &t.co
-	t.stackAt = -1
+func (c *coalescer) enterByStack() {
 	for i := range c.groups {
 		q := &c.groups[i]
 		if q.origin != x86.RSP || q.n < 0 || q.part == anyPart || q.lo < -maxReach/2 || q.hi >= maxReach/2 {
 			continue
 		}
-		if t.stackAt < 0 {
-			t.stackAt = i
+		if c.stackAt < 0 {
+			c.stackAt = i
 		}
-		if q.part == c.groups[t.stackAt].part {
+		if q.part == c.groups[c.stackAt].part {
 			q.hoisted, q.testAt = true, -1
 		}
 	}
@@ -69,16 +67,16 @@ func (t *translator) enterByStack() {
 
 // stackEntry writes the test at the region's beginning, and the entry behind it.
 func (t *translator) stackEntry() {
-	r := t.r
+	r, c := t.r, &t.co
 	r.known, r.stack = 0, 0
-	if t.stackAt < 0 {
+	if c.stackAt < 0 {
 		return
 	}
 	t.cur, t.index = &t.insts[0], 0
-	q := &t.co.groups[t.stackAt]
+	q := &c.groups[c.stackAt]
 	t.testPart(q, hostRSP, t.cur.live != 0, &ref{base: x86.RSP, index: noGuest, bits: 64})
 	t.load(s2, delta(q.part))
-	t.co.inS2 = deltaInS2(q.part)
+	c.inS2 = deltaInS2(q.part)
 	r.known, r.stack = t.hostAt(t.pos()), stackPart(q.part)+1
 }
 

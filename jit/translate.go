@@ -230,7 +230,6 @@ type translator struct {
 	tooFar         bool       // one is out of reach
 	later          int32      // see fitLoops; negative where it has been done
 	cut            int        // how many instructions the region has if it ends where it was to end
-	stackAt        int        // the group that is tested first: see stackpart.go; or -1
 	late           bool       // the region's instructions have been written: the current one is another
 }
 

@@ -323,8 +323,7 @@ func (e *Engine) windowTick() {
 			w.bad--
 		}
 		if w.bad >= windowBad {
-			e.emptyWindow()
-			w.heat = windowCold
+			e.withdrawWindow()
 		} else if w.checked > windowChecks {
 			if e.dropPages(); w.failed { // else those that are in use come back
 				e.emptyWindow()
@@ -401,6 +400,12 @@ func (e *Engine) dropPages() {
 	}
 	w.unmapped += uint64(w.pages.n)
 	w.noPages()
+}
+
+// withdrawWindow takes the window from a program that it is not good for, for a while.
+func (e *Engine) withdrawWindow() {
+	e.emptyWindow()
+	e.win.heat = windowCold
 }
 
 // noPages forgets all pages.
@@ -530,19 +535,13 @@ func (e *Engine) windowFault(r *region) bool {
 	if !w.open || !ok {
 		return false
 	}
-	if w.faults >= windowBusy*windowBad {
-		// The program is hardly ever seen running: no tick has told.
-		e.emptyWindow()
-		w.heat = windowCold
+	// Without a tick in so many faults the program is hardly ever seen running.
+	if w.faults >= windowBusy*windowBad || w.pages.n >= windowPages {
+		e.withdrawWindow()
 		return false
 	}
 	va &^= mmu.PageSize - 1
 	off &^= mmu.PageSize - 1
-	if w.pages.n >= windowPages {
-		e.emptyWindow()
-		w.heat = windowCold
-		return false
-	}
 	p, ok := e.cpu.Direct(va, wr, false)
 	w.largest = max(w.largest, p.Size)
 	if !ok {
@@ -577,8 +576,7 @@ func (e *Engine) windowFault(r *region) bool {
 	}
 	if h.Map(off, size, fd, p.Off, p.Write) != nil {
 		// The host has no room for more mappings.
-		e.emptyWindow()
-		w.heat = windowCold
+		e.withdrawWindow()
 		return false
 	}
 	for n := uint64(0); n < size; n += mmu.PageSize {

@@ -363,13 +363,6 @@ func (t *translator) windowedAccess(p *accessPlan, r *ref, live bool) mem {
 		t.testIndex(r.index, live)
 	}
 	first := p.first && !q.safe && !q.hoisted
-	if p.base && r.seg == 0 && r.index != noGuest && r.base != x86.RSP && t.home[r.index] != noReg {
-		if first {
-			t.testPart(q, t.heldBase(r.base), live, &ref{base: r.base, index: noGuest, bits: 64})
-		}
-		t.hostBase(p, r.base, first)
-		return mem{base: s1, index: t.home[r.index], scale: r.scale, disp: int32(r.disp)}
-	}
 	switch {
 	case q.origin == zeroOrigin && r.index == noGuest:
 		if r.disp == int64(int32(r.disp)) {
@@ -388,6 +381,10 @@ func (t *translator) windowedAccess(p *accessPlan, r *ref, live bool) mem {
 	case r.seg != 0 || r.index != noGuest:
 		if first && p.base {
 			t.testPart(q, t.heldBase(r.base), live, &ref{base: r.base, index: noGuest, bits: 64})
+		}
+		if p.base && r.base != x86.RSP && t.home[r.index] != noReg {
+			t.hostBase(p, r.base, first)
+			return mem{base: s1, index: t.home[r.index], scale: r.scale, disp: int32(r.disp)}
 		}
 		t.heldAddress(r)
 		if first && !p.base {
@@ -415,29 +412,32 @@ func (t *translator) windowedAccess(p *accessPlan, r *ref, live bool) mem {
 // for.
 func (t *translator) deltaFor(p *accessPlan, tested bool) {
 	c := &t.co
-	q := &c.groups[p.group]
+	q, key := &c.groups[p.group], c.deltaOf(p)
 	switch {
-	case q.part != anyPart:
-		if c.inS2 != deltaInS2(q.part) {
-			t.load(s2, delta(q.part))
-			c.inS2 = deltaInS2(q.part)
+	case q.part == anyPart && tested:
+		if q.n > 1 {
+			t.store(gs(offGroup+8*int32(p.group)), s2)
 		}
-		return
-	case tested && q.n > 1:
-		t.store(gs(offGroup+8*int32(p.group)), s2)
-	case !tested && c.inS2 != p.group:
+	case c.inS2 == key:
+	case q.part == anyPart:
 		t.load(s2, gs(offGroup+8*int32(p.group)))
+	default:
+		t.load(s2, delta(q.part))
 	}
-	c.inS2 = p.group
+	c.inS2 = key
+}
+
+// deltaOf is what coalescer.inS2 is where s2 holds the delta for an access.
+func (c *coalescer) deltaOf(p *accessPlan) int16 {
+	if part := c.groups[p.group].part; part != anyPart {
+		return deltaInS2(part)
+	}
+	return p.group
 }
 
 // hostBase makes s1 where on the host the base of an access points, for its index to be added.
 func (t *translator) hostBase(p *accessPlan, base uint8, tested bool) {
-	q := &t.co.groups[p.group]
-	key := p.group
-	if q.part != anyPart {
-		key = deltaInS2(q.part)
-	}
+	key := t.co.deltaOf(p)
 	if t.held.host == base && t.held.delta == key {
 		return
 	}
